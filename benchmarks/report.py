@@ -1,0 +1,224 @@
+"""Results as JSON, as a table on the terminal, and as the README's numbers."""
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from statistics import geometric_mean
+from typing import Any
+
+from rich.table import Table
+
+from .harness import HEADLINE, Row
+from .processes import ROOT
+from .rivals import COMPILED, EAGER, FLOOR, HUGE, OURS, RIVALS
+
+RESULTS = ROOT / "benchmarks" / "results"
+README = ROOT / "README.md"
+START, END = "<!-- benchmark:start -->", "<!-- benchmark:end -->"
+
+Record = dict[str, Any]  # a Row or a Peak, read back from JSON
+
+
+def save(name: str, results: Record) -> Path:
+    """Write `results/NAME.json`."""
+    RESULTS.mkdir(exist_ok=True)
+    path = RESULTS / f"{name}.json"
+    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return path
+
+
+def load(name: str) -> Record:
+    """Read `results/NAME.json`."""
+    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+# --- the terminal ----------------------------------------------------------------------------
+
+
+def live_table() -> Table:
+    """The table that a run fills."""
+    table = Table(title="value + gradient: ours, and the others as multiples of it", box=None)
+    labels = [RIVALS[rival].label for rival in (EAGER, HUGE, COMPILED)]
+    for text in ("loss", "dtype"):
+        table.add_column(text, no_wrap=True)
+    for number in ("elements", "onepass", *labels, "ours / floor"):
+        table.add_column(number, justify="right", no_wrap=True)
+    return table
+
+
+def live_cells(row: Row) -> list[str]:
+    """One row of it."""
+    ours = row.seconds.get(OURS)
+    rivals = [_times(row.paired.get(rival)) for rival in (EAGER, HUGE, COMPILED)]
+    floor = row.paired.get(FLOOR)
+    return [
+        row.loss,
+        row.dtype,
+        f"{row.size:,}",
+        duration(ours) if ours else "failed",
+        *rivals,
+        _times(1 / floor) if floor else "",
+    ]
+
+
+def duration(seconds: float) -> str:
+    """Three digits and a unit."""
+    for unit, scale in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= scale:
+            return f"{seconds / scale:.3g} {unit}"
+    return f"{seconds * 1e6:.3g} µs"
+
+
+def _times(ratio: float | None) -> str:
+    return "" if ratio is None else f"{ratio:.3g}x"
+
+
+# --- the README ------------------------------------------------------------------------------
+
+
+def section(results: Record) -> str:
+    """Everything between the README's two markers."""
+    rows: list[Record] = results["rows"]
+    parts = [
+        _conditions(results["machine"]),
+        _headline(rows),
+        _by_dtype(rows),
+        _by_size(rows),
+        _peaks(results["peaks"]),
+        _starts(results),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def rewrite_readme(results: Record) -> None:
+    """Replace what stands between the markers."""
+    text = README.read_text(encoding="utf-8")
+    before, start, rest = text.partition(START)
+    _, end, after = rest.partition(END)
+    if not (start and end):
+        raise ValueError(f"{README.name} must hold {START} and, after it, {END}")
+    body = f"{before}{START}\n{section(results)}\n{END}{after}"
+    README.write_text(body, encoding="utf-8")
+
+
+def _conditions(machine: Record) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in machine["versions"].items())
+    others = machine["bystanders"]
+    quiet = "" if others is None else f" Other programs used {others:.0%} of it meanwhile."
+    return (
+        f"Measured {machine['date']} on one machine: {machine['cpu']}, {machine['cores']} cores, "
+        f"{machine['threads']} threads, {machine['instructions']}, {machine['system']} (huge "
+        f"pages: {machine['huge_pages']}), Python {machine['python']}, {versions}.{quiet} "
+        "Value and gradient of one call: medians; a factor is the median of the ratios of turns "
+        "that stood side by side."
+    )
+
+
+def _headline(rows: list[Record]) -> str:
+    chosen = [row for row in rows if _is(row, "float32", HEADLINE) and OURS in row["seconds"]]
+    if not chosen:
+        return ""
+    rivals = [
+        rival for rival in (EAGER, HUGE, COMPILED) if any(rival in r["paired"] for r in chosen)
+    ]
+    lines = [
+        [
+            f"`{row['loss']}`",
+            duration(row["seconds"][OURS]),
+            *(_times(row["paired"].get(rival)) for rival in rivals),
+            _times(_over_floor(row)),
+        ]
+        for row in chosen
+    ]
+    means = [_bold(_mean(row["paired"].get(rival) for row in chosen)) for rival in rivals]
+    foot = ["geometric mean", "", *means, _bold(_mean(map(_over_floor, chosen)))]
+    labels = [f"faster than {RIVALS[rival].label}" for rival in rivals]
+    head = [f"float32, {HEADLINE:,} elements", "onepass", *labels, "onepass / floor"]
+    return _markdown(head, [*lines, foot])
+
+
+def _by_dtype(rows: list[Record]) -> str:
+    dtypes = list(dict.fromkeys(row["dtype"] for row in rows))
+    if len(dtypes) == 1:
+        return ""
+    groups = {dtype: [row for row in rows if _is(row, dtype, HEADLINE)] for dtype in dtypes}
+    return _markdown(
+        [f"{HEADLINE:,} elements", *_GROUP_HEAD],
+        [[dtype, *_group(group)] for dtype, group in groups.items() if group],
+    )
+
+
+def _by_size(rows: list[Record]) -> str:
+    sizes = sorted({row["size"] for row in rows})
+    groups = {size: [row for row in rows if _is(row, "float32", size)] for size in sizes}
+    return _markdown(
+        ["float32, elements", *_GROUP_HEAD],
+        [[f"{size:,}", *_group(group)] for size, group in groups.items() if group],
+    )
+
+
+_GROUP_HEAD = ("faster than torch", "at the least", "faster than torch, huge pages")
+
+
+def _group(rows: list[Record]) -> list[str]:
+    """Geometric mean and worst against torch, geometric mean against torch with huge pages."""
+    eager = [row["paired"][EAGER] for row in rows if EAGER in row["paired"]]
+    worst = f"{_times(min(eager))} ({_worst(rows)})" if eager else ""
+    return [_mean(eager), worst, _mean(row["paired"].get(HUGE) for row in rows)]
+
+
+def _worst(rows: list[Record]) -> str:
+    compared = [row for row in rows if EAGER in row["paired"]]
+    return f"`{min(compared, key=lambda row: row['paired'][EAGER])['loss']}`"
+
+
+def _peaks(peaks: list[Record]) -> str:
+    lines = [
+        [
+            f"`{peak['loss']}`",
+            _megabytes(peak["bytes"].get(OURS)),
+            _megabytes(peak["bytes"].get(EAGER)),
+        ]
+        for peak in peaks
+    ]
+    head = [f"peak memory above the inputs, {peaks[0]['size']:,} elements", "onepass", "torch"]
+    return _markdown(head, lines)
+
+
+def _megabytes(count: int | None) -> str:
+    return "unknown" if count is None else f"{count / 1e6:.1f} MB"
+
+
+def _starts(results: Record) -> str:
+    first: dict[str, Record] = results["first_calls"]
+    lines = [["`import onepass` after `import torch`", duration(results["import_seconds"])]]
+    names = {"cold": "empty cache", "warm": "from the disk cache", "compiled": "torch.compile"}
+    for key, name in names.items():
+        if key in first:
+            lines.append([f"first call in a process, {name}", duration(first[key]["first"])])
+            if first[key]["further"] is not None:
+                lines.append([f"each further loss, {name}", duration(first[key]["further"])])
+    return _markdown(["start", "time"], lines)
+
+
+def _is(row: Record, dtype: str, size: int) -> bool:
+    return row["dtype"] == dtype and row["size"] == size
+
+
+def _over_floor(row: Record) -> float | None:
+    floor = row["paired"].get(FLOOR)
+    return 1 / floor if floor else None
+
+
+def _mean(ratios: Iterable[float | None]) -> str:
+    known = [ratio for ratio in ratios if ratio is not None]
+    return _times(geometric_mean(known)) if known else ""
+
+
+def _bold(cell: str) -> str:
+    return f"**{cell}**" if cell else ""
+
+
+def _markdown(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    rule = ["---", *["---:"] * (len(head) - 1)]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rule, *lines))

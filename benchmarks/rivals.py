@@ -1,0 +1,108 @@
+"""The competitors. Each is built from a loss's name and gives the step that is timed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .samples import Sample
+
+Step = Callable[[], object]
+Loss = Callable[..., Tensor]
+
+WORDS = {2: torch.int16, 4: torch.int32, 8: torch.int64}  # integers: the floor does no arithmetic
+
+
+@dataclass(frozen=True)
+class Rival:
+    """A competitor: what the tables call it, how its step is made, the process it runs in."""
+
+    name: str
+    label: str
+    prepare: Callable[[str, Sample], Step]
+    environment: Mapping[str, str]
+
+
+def value_and_gradient(loss: Loss, sample: Sample) -> Step:
+    """What training does with a loss: forward and backward, from no gradient at all."""
+    tensors, keywords, leaves = sample.tensors, dict(sample.keywords), sample.leaves
+
+    def step() -> None:
+        for leaf in leaves:
+            leaf.grad = None
+        loss(*tensors, **keywords).backward()
+
+    return step
+
+
+def _onepass(name: str, sample: Sample) -> Step:
+    return value_and_gradient(getattr(import_module("onepass.functional"), name), sample)
+
+
+def _eager(name: str, sample: Sample) -> Step:
+    return value_and_gradient(getattr(torch.nn.functional, name), sample)
+
+
+def _compiled(name: str, sample: Sample) -> Step:
+    """Compiled for this very shape: the rival at its best."""
+    torch.compiler.reset()
+    compile_loss: Any = torch.compile
+    return value_and_gradient(
+        compile_loss(getattr(torch.nn.functional, name), dynamic=False), sample
+    )
+
+
+def _floor(name: str, sample: Sample) -> Step:
+    """A plain pass that reads each argument once and writes each gradient once."""
+    del name
+    with torch.no_grad():
+        reads = [tensor.view(WORDS[tensor.itemsize]) for tensor in sample.tensors]
+    first, *others = [_reused_buffer(leaf) for leaf in sample.leaves]
+    head, copied = reads[: len(reads) - len(others)], reads[len(reads) - len(others) :]
+
+    def step() -> None:
+        _combine(head, first)
+        for source, buffer in zip(copied, others, strict=True):
+            buffer.copy_(source)
+
+    return step
+
+
+def _combine(reads: list[Tensor], out: Tensor) -> None:
+    match reads:
+        case [a]:
+            out.copy_(a)
+        case [a, b]:
+            torch.add(a, b, out=out)
+        case [a, b, c]:
+            torch.addcmul(a, b, c, out=out)
+        case _:
+            raise ValueError(f"the floor has no single pass over {len(reads)} inputs")
+
+
+def _reused_buffer(like: Tensor) -> Tensor:
+    """Touched once, in numpy's memory: numpy asks for huge pages, torch does not."""
+    raw = np.empty(like.nbytes, dtype=np.uint8)
+    raw.fill(0)
+    return torch.from_numpy(raw).view(WORDS[like.itemsize]).view(like.shape)
+
+
+_ORDINARY = {"THP_MEM_ALLOC_ENABLE": "0"}
+_HUGE = {"THP_MEM_ALLOC_ENABLE": "1"}
+
+OURS, EAGER, HUGE, COMPILED, FLOOR = "onepass", "eager", "eager_huge_pages", "compiled", "floor"
+
+RIVALS: dict[str, Rival] = {
+    rival.name: rival
+    for rival in (
+        Rival(OURS, "onepass", _onepass, _ORDINARY),
+        Rival(EAGER, "torch", _eager, _ORDINARY),
+        Rival(HUGE, "torch, huge pages", _eager, _HUGE),
+        Rival(COMPILED, "torch.compile", _compiled, _ORDINARY),
+        Rival(FLOOR, "floor", _floor, _ORDINARY),
+    )
+}

@@ -1,0 +1,37 @@
+"""Loss functions for PyTorch: one formula, one pass.
+
+`import onepass.functional as F` and `from onepass import nn` take the place of
+torch.nn.functional and torch.nn; `@onepass.pointwise` makes a loss of a formula.
+"""
+
+from onepass import functional as functional
+from onepass import nn as nn
+from onepass.define import COUNT as COUNT
+from onepass.define import LOG_PROBABILITY as LOG_PROBABILITY
+from onepass.define import NONNEGATIVE as NONNEGATIVE
+from onepass.define import POSITIVE as POSITIVE
+from onepass.define import PROBABILITY as PROBABILITY
+from onepass.define import REAL as REAL
+from onepass.define import SIGN as SIGN
+from onepass.define import VARIANCE as VARIANCE
+from onepass.define import Card as Card
+from onepass.define import Domain as Domain
+from onepass.define import Pointwise as Pointwise
+from onepass.define import catalogue as catalogue
+from onepass.define import enforced as enforced
+from onepass.define import pointwise as pointwise
+from onepass.define import with_slope as with_slope
+from onepass.errors import DeviceError as DeviceError
+from onepass.errors import DomainError as DomainError
+from onepass.errors import DtypeError as DtypeError
+from onepass.errors import EngineError as EngineError
+from onepass.errors import EngineWarning as EngineWarning
+from onepass.errors import FormulaError as FormulaError
+from onepass.errors import OnepassError as OnepassError
+from onepass.errors import ParameterError as ParameterError
+from onepass.errors import ShapeError as ShapeError
+from onepass.nn import get as get
+from onepass.runtime.dispatch import engine as engine
+from onepass.runtime.memory import empty_cache as empty_cache
+
+__version__ = "0.1.0"

@@ -1,0 +1,272 @@
+"""@pointwise: a formula becomes a loss. Domains, cards, and the catalogue of all losses."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import update_wrapper
+from typing import Any, overload
+
+import torch
+from torch import Tensor
+
+from onepass.errors import FormulaError
+from onepass.formula.differentiate import differentiate
+from onepass.formula.domain import (
+    COUNT,
+    LOG_PROBABILITY,
+    NONNEGATIVE,
+    POSITIVE,
+    PROBABILITY,
+    REAL,
+    SIGN,
+    VARIANCE,
+    Domain,
+    enforced,
+)
+from onepass.formula.expression import Expression, constant, in_order
+from onepass.formula.operations import where
+from onepass.formula.simplify import simplify
+from onepass.formula.slope import with_slope
+from onepass.formula.trace import parameter, tensor, trace
+from onepass.runtime import checks, cpu, dispatch
+from onepass.runtime.call import Call
+
+__all__ = [
+    "COUNT",
+    "LOG_PROBABILITY",
+    "NONNEGATIVE",
+    "POSITIVE",
+    "PROBABILITY",
+    "REAL",
+    "SIGN",
+    "VARIANCE",
+    "Card",
+    "Domain",
+    "Pointwise",
+    "catalogue",
+    "enforced",
+    "pointwise",
+    "with_slope",
+]
+
+_WEIGHTING = ("reduction", "weight", "sample_weight", "mask", "normalizer")
+_catalogue: dict[str, Pointwise] = {}
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a loss is for."""
+
+    task: str
+    best_for: str
+    not_for: str
+    properties: tuple[str, ...] = ()
+    relatives: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+
+
+class Pointwise:
+    """A loss made of one formula: call it like a function of torch.nn.functional.
+
+    `loss(input, target, ..., reduction="mean", weight=None, sample_weight=None, mask=None,
+    normalizer=None)` takes the formula's own arguments first, by position or name. The unreduced
+    loss has the shape to which the tensors broadcast (which must be the shape of one of them).
+
+    - reduction: "mean", "sum", "none", or "batchmean" (the sum divided by the batch rows).
+    - weight: multiplies each value; the mean still divides by the number of elements.
+    - sample_weight: multiplies each value and counts: mean = sum(w l) / sum(w).
+    - mask: bool, True where an element counts; elsewhere value and gradient are exactly 0.
+    - normalizer: mean = sum / normalizer, for gradient accumulation and data parallelism.
+
+    Raises ShapeError, DtypeError, DomainError or ParameterError for what does not fit.
+    """
+
+    def __init__(
+        self, formula: Callable[..., Any], domains: Mapping[str, Domain], card: Card | None
+    ) -> None:
+        self.formula = formula
+        self.name: str = formula.__name__
+        self.card = card
+        self.kernels: dict[Any, Any] = {}
+        self.module: type[torch.nn.Module] | None = None
+        self._traced: dict[Any, Any] = {}
+        self._read_signature(formula)
+        self.domains: Mapping[str, Domain] = self._checked_domains(domains)
+        update_wrapper(self, formula)
+        self.declares_slope = False  # whether with_slope stands in the formula
+        self.results(self.tensors, self.flags)  # a formula that is none is refused here
+
+    def _read_signature(self, formula: Callable[..., Any]) -> None:
+        """Which arguments are tensors, optional tensors, parameters (float), flags (bool)."""
+        self.tensors: tuple[str, ...] = ()
+        self.optional: tuple[str, ...] = ()
+        self.parameters: dict[str, float] = {}
+        self.flags: dict[str, bool] = {}
+        for name, argument in inspect.signature(formula).parameters.items():
+            self._refuse_argument(name, argument)
+            default = argument.default
+            if default is argument.empty:
+                self.tensors += (name,)
+            elif default is None:
+                self.optional += (name,)
+            elif isinstance(default, bool):
+                self.flags[name] = default
+            else:
+                self.parameters[name] = float(default)
+        if not self.tensors:
+            raise FormulaError(f"{self.name}: a formula takes at least one tensor.")
+
+    def _refuse_argument(self, name: str, argument: inspect.Parameter) -> None:
+        if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
+            raise FormulaError(f"{self.name}: a formula names its arguments, without `*{name}`.")
+        if name in _WEIGHTING:
+            raise FormulaError(f"{self.name}: `{name}` is every loss's; call it otherwise.")
+        default = argument.default
+        if not (default is argument.empty or isinstance(default, int | float | None)):
+            raise FormulaError(
+                f"{self.name}: `{name}` must be a tensor (no default), an optional tensor (None), "
+                f"a parameter (a number) or a flag (a bool); its default is {default!r}."
+            )
+
+    def _checked_domains(self, domains: Mapping[str, Domain]) -> dict[str, Domain]:
+        known = (*self.tensors, *self.optional, *self.parameters)
+        for name in domains:
+            if name not in known:
+                raise FormulaError(
+                    f"{self.name}: a domain for `{name}`, but its arguments are {', '.join(known)}."
+                )
+        return {name: domains.get(name, REAL) for name in known}
+
+    def __call__(self, *tensors: Tensor, **options: Any) -> Tensor:
+        names = (*self.tensors, *self.optional)
+        if len(tensors) > len(names):
+            raise TypeError(
+                f"{self.name}() takes {len(names)} tensors by position, got {len(tensors)}; "
+                f"everything else is given by name."
+            )
+        known = (*names, *self.parameters, *self.flags, *_WEIGHTING)
+        checks.unknown_options(self.name, options, known)
+        given = dict(zip(names, tensors, strict=False))
+        for name in names:
+            if name in options:
+                if name in given:
+                    raise TypeError(f"{self.name}() got two values for `{name}`.")
+                given[name] = options.pop(name)
+        for name in self.tensors:
+            if name not in given:
+                raise TypeError(f"{self.name}() is missing `{name}`.")
+        weighting = {name: options.pop(name) for name in _WEIGHTING if name in options}
+        return self.evaluate(given, options, **weighting)
+
+    def evaluate(
+        self, tensors: Mapping[str, Tensor | None], options: Mapping[str, Any], **weighting: Any
+    ) -> Tensor:
+        """The loss of named tensors (None: not given), parameters and flags."""
+        for name in weighting:
+            if name not in _WEIGHTING:
+                raise TypeError(f"{self.name}() got an unexpected keyword argument {name!r}")
+        names = tuple([name for name in tensors if tensors[name] is not None])
+        given = [tensors[name] for name in names]
+        parameters, flags = self.settings(options) if options else (self.parameters, self.flags)
+        return dispatch.evaluate(self, names, given, parameters, flags, **weighting)  # type: ignore[arg-type]
+
+    def settings(self, options: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, bool]]:
+        """Parameters and flags, validated, defaults filled in."""
+        parameters, flags = self.parameters.copy(), self.flags.copy()
+        for name, given in options.items():
+            if name in parameters:
+                checks.parameter(self.name, name, given, self.domains[name])
+                parameters[name] = given
+            else:
+                checks.flag(self.name, name, given)
+                flags[name] = given
+        return parameters, flags
+
+    def results(
+        self, names: tuple[str, ...], flags: Mapping[str, bool]
+    ) -> tuple[Mapping[str, Expression], Mapping[Expression, str]]:
+        """The value and the slope by each tensor as expressions, and the author's local names."""
+        key = names, tuple(flags.values())
+        if key not in self._traced:
+            self._traced[key] = self._derived(names, flags)
+        return self._traced[key]
+
+    def _derived(
+        self, names: tuple[str, ...], flags: Mapping[str, bool]
+    ) -> tuple[Mapping[str, Expression], Mapping[Expression, str]]:
+        leaves = {name: tensor(name) for name in names}
+        parameters = {name: parameter(name) for name in self.parameters}
+        traced = trace(self.formula, leaves | parameters | dict(flags))
+        self.declares_slope |= any(n.operation == "with_slope" for n in in_order(traced.value))
+        slopes = differentiate(traced.value, list(leaves.values()))
+        value = traced.value
+        for name, leaf in leaves.items():
+            if self.domains[name].enforced:
+                value = where(self.domains[name].contains(leaf), value, constant(float("nan")))
+        results = {"value": value, **dict(zip(names, slopes, strict=True))}
+        return simplify(results, traced.names)
+
+    def source(self, engine: str = "cpu", *, reduction: str = "mean", gradient: bool = True) -> str:
+        """The text of the kernel that serves float32 tensors, as the engine compiles it."""
+        if engine != "cpu":
+            return inspect.getsource(self.formula)
+        tensors = [torch.empty(2, dtype=torch.float32) for _ in self.tensors]
+        call = Call(
+            self, self.tensors, self.parameters, self.flags, torch.Size([2]), torch.float32,
+            reduction, None, 1.0,
+        )  # fmt: skip
+        wanted = [gradient and name == self.tensors[0] for name in self.tensors]
+        return cpu.source(call, tensors, wanted)
+
+    def __repr__(self) -> str:
+        return f"<pointwise loss {self.name}{inspect.signature(self.formula)}>"
+
+    def __deepcopy__(self, memo: Any) -> Pointwise:
+        return self  # as functions are: there is nothing in it to change
+
+    def __reduce__(self) -> Any:
+        return _found, (self.formula.__module__, self.formula.__qualname__)
+
+
+def _found(module: str, qualname: str) -> Any:
+    """Unpickle a loss as functions are: by its name."""
+    import importlib
+
+    thing: Any = importlib.import_module(module)
+    for part in qualname.split("."):
+        thing = getattr(thing, part)
+    return thing
+
+
+@overload
+def pointwise(formula: Callable[..., Any], /) -> Pointwise: ...
+@overload
+def pointwise(
+    *, card: Card | None = None, **domains: Domain
+) -> Callable[[Callable[..., Any]], Pointwise]: ...
+def pointwise(
+    formula: Callable[..., Any] | None = None, /, *, card: Card | None = None, **domains: Domain
+) -> Any:
+    """Make a loss of a formula: a plain-torch function of one element of each tensor.
+
+    Arguments without a default are tensors, with None optional tensors, with a number parameters,
+    with a bool flags. `domains` say which values the arguments may have (REAL if not given).
+    The formula's derivative, its CPU kernel, reductions, weights and errors are derived.
+    Raises FormulaError if the function cannot be a pointwise formula.
+    """
+    if formula is not None:
+        return Pointwise(formula, domains, card)
+    return lambda function: Pointwise(function, domains, card)
+
+
+def register(loss: Pointwise, module: type[torch.nn.Module] | None) -> None:
+    """Enter a loss of this library into the catalogue, with its class."""
+    loss.module = module
+    _catalogue[loss.name] = loss
+
+
+def catalogue() -> Mapping[str, Pointwise]:
+    """All losses of this library by the name of their function, in the order of the guide."""
+    return dict(_catalogue)

@@ -1,0 +1,53 @@
+"""Every exception that onepass raises.
+
+    OnepassError
+    ├── FormulaError      the author of a formula: what was written cannot be a pointwise formula
+    ├── ShapeError        the caller: tensors that do not fit together  (ValueError, RuntimeError)
+    ├── DtypeError        the caller: a type that the loss cannot take  (TypeError, RuntimeError)
+    ├── DeviceError       the caller: tensors on different devices      (ValueError, RuntimeError)
+    ├── DomainError       the caller: a value outside its domain        (ValueError, RuntimeError)
+    ├── ParameterError    the caller: an argument that is no tensor     (ValueError, TypeError)
+    └── EngineError       the machine: an engine that cannot run here   (RuntimeError)
+
+The built-in bases are the types that torch raises in the same place, so an `except` clause
+written for torch.nn.functional still catches. A message names the loss, the argument, what was
+given, what is allowed and what to write instead.
+"""
+
+from __future__ import annotations
+
+
+class OnepassError(Exception):
+    """The base of every exception of this library."""
+
+
+class FormulaError(OnepassError):
+    """A formula does something that has no meaning for one element."""
+
+
+class ShapeError(OnepassError, ValueError, RuntimeError):
+    """Tensors whose shapes do not belong together."""
+
+
+class DtypeError(OnepassError, TypeError, RuntimeError):
+    """A tensor, or something that is no tensor, of a type that the loss cannot take."""
+
+
+class DeviceError(OnepassError, ValueError, RuntimeError):
+    """Tensors that are not on the same device."""
+
+
+class DomainError(OnepassError, ValueError, RuntimeError):
+    """A tensor holds a value outside the domain of its argument."""
+
+
+class ParameterError(OnepassError, ValueError, TypeError):
+    """A reduction, a parameter or a flag that is not allowed."""
+
+
+class EngineError(OnepassError, RuntimeError):
+    """An engine was asked for that cannot run here."""
+
+
+class EngineWarning(RuntimeWarning):
+    """An engine could not serve a call; the definition did. Said once per reason."""

@@ -1,0 +1,348 @@
+"""The losses of torch.nn.functional: same names, same positional order, same defaults.
+
+Beyond torch, every loss takes by keyword (`Weighting`)
+
+- `sample_weight`: a tensor that broadcasts to the unreduced loss; mean = sum(w l) / sum(w).
+- `mask`: a bool tensor, True where an element counts. What does not count contributes exactly 0
+  to value and gradient, whatever it holds.
+- `normalizer`: a number, or a tensor of one; mean = sum / normalizer.
+
+`reduction` is "none", "mean", "sum" or "batchmean"; `size_average` and `reduce` are torch's
+deprecated spellings of it. Tensors are float16, bfloat16, float32 or float64; bool and integers
+are promoted. The result has the promoted dtype of the tensors, and with "none" the shape to which
+they broadcast, which must be the shape of one of them.
+
+Raised are ShapeError, DtypeError, DomainError and ParameterError, which derive from what torch
+raises in their place.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any, TypedDict, Unpack
+
+import torch
+from torch import Tensor
+
+from onepass.errors import DomainError
+from onepass.pointwise import binary, divergence, likelihood, ranking, regression
+from onepass.runtime.reduce import product
+
+_Flag = bool | None  # of the deprecated size_average and reduce
+
+
+class Weighting(TypedDict, total=False):
+    """What every loss takes beyond torch."""
+
+    sample_weight: Tensor | None
+    mask: Tensor | None
+    normalizer: float | Tensor | None
+
+
+def l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: _Flag = None,
+    reduce: _Flag = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+    **weighting: Unpack[Weighting],
+) -> Tensor:
+    """Absolute error: abs(input - target).
+
+    `weight` multiplies and counts, as sample_weight does. Laplace (1774).
+    """
+    weighting["sample_weight"] = product(weight, weighting.get("sample_weight"))
+    return regression.l1_loss.evaluate(
+        {"input": input, "target": target},
+        {},
+        reduction=legacy_reduction(size_average, reduce, reduction),
+        **weighting,
+    )
+
+
+def mse_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: _Flag = None,
+    reduce: _Flag = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
+    **weighting: Unpack[Weighting],
+) -> Tensor:
+    """Squared error: (input - target)^2.
+
+    `weight` multiplies and counts, as sample_weight does. Gauss (1809).
+    """
+    weighting["sample_weight"] = product(weight, weighting.get("sample_weight"))
+    return regression.mse_loss.evaluate(
+        {"input": input, "target": target},
+        {},
+        reduction=legacy_reduction(size_average, reduce, reduction),
+        **weighting,
+    )
+
+
+def huber_loss(
+    input: Tensor,
+    target: Tensor,
+    reduction: str = "mean",
+    delta: float = 1.0,
+    weight: Tensor | None = None,
+    **weighting: Unpack[Weighting],
+) -> Tensor:
+    """Squared error up to `delta` > 0, linear beyond.
+
+    `weight` multiplies; the mean still divides by the number of elements, as torch's. Huber
+    (1964), doi:10.1214/aoms/1177703732.
+    """
+    return regression.huber_loss.evaluate(
+        {"input": input, "target": target},
+        {"delta": delta},
+        reduction=reduction,
+        weight=weight,
+        **weighting,
+    )
+
+
+def smooth_l1_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: _Flag = None,
+    reduce: _Flag = None,
+    reduction: str = "mean",
+    beta: float = 1.0,
+    **weighting: Unpack[Weighting],
+) -> Tensor:
+    """Absolute error, rounded off within `beta` >= 0 of the target.
+
+    Girshick (2015), doi:10.1109/ICCV.2015.169.
+    """
+    return regression.smooth_l1_loss.evaluate(
+        {"input": input, "target": target},
+        {"beta": beta},
+        reduction=legacy_reduction(size_average, reduce, reduction),
+        **weighting,
+    )
+
+
+def gaussian_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    var: Tensor | float,
+    full: bool = False,
+    eps: float = 1e-6,
+    reduction: str = "mean",
+    **weighting: Unpack[Weighting],
+) -> Tensor:
+    """Negative log-likelihood of `target` under a normal distribution with mean `input`.
+
+    `var` is its variance: a number or a tensor that broadcasts, also without input's last axis;
+    at least `eps` in the value. A negative one raises DomainError on the CPU and makes the loss
+    nan elsewhere. Nix and Weigend (1994), doi:10.1109/ICNN.1994.374138.
+    """
+    variance = _as_variance(var, input)
+    return likelihood.gaussian_nll_loss.evaluate(
+        {"input": input, "target": target, "var": variance},
+        {"full": full, "eps": eps},
+        reduction=reduction,
+        **weighting,
+    )
+
+
+def poisson_nll_loss(
+    input: Tensor,
+    target: Tensor,
+    log_input: bool = True,
+    full: bool = False,
+    size_average: _Flag = None,
+    eps: float = 1e-8,
+    reduce: _Flag = None,
+    reduction: str = "mean",
+    **weighting: Unpack[Weighting],
+) -> Tensor:
+    """Negative log-likelihood of the count `target` under a Poisson distribution.
+
+    `input` is the logarithm of its rate, or with log_input=False the rate itself (`eps` keeps its
+    logarithm finite at 0). `full` adds Stirling's approximation of log(target!). Nelder and
+    Wedderburn (1972), doi:10.2307/2344614.
+    """
+    return likelihood.poisson_nll_loss.evaluate(
+        {"input": input, "target": target},
+        {"log_input": log_input, "full": full, "eps": eps},
+        reduction=legacy_reduction(size_average, reduce, reduction),
+        **weighting,
+    )
+
+
+def kl_div(
+    input: Tensor,
+    target: Tensor,
+    size_average: _Flag = None,
+    reduce: _Flag = None,
+    reduction: str = "mean",
+    log_target: bool = False,
+    **weighting: Unpack[Weighting],
+) -> Tensor:
+    """Kullback-Leibler divergence of `target` from the log-probabilities `input`.
+
+    With log_target=True `target` holds log-probabilities too. The divergence of a batch of
+    distributions is reduction="batchmean"; "mean" divides by all elements and says so in a warning.
+    Kullback and Leibler (1951), doi:10.1214/aoms/1177729694.
+    """
+    _warn_of_mean(size_average, reduce, reduction)
+    return divergence.kl_div.evaluate(
+        {"input": input, "target": target},
+        {"log_target": log_target},
+        reduction=legacy_reduction(size_average, reduce, reduction),
+        **weighting,
+    )
+
+
+def binary_cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: _Flag = None,
+    reduce: _Flag = None,
+    reduction: str = "mean",
+    **weighting: Unpack[Weighting],
+) -> Tensor:
+    """Cross entropy of the probability `input` with the truth `target`, both in [0, 1].
+
+    `weight` broadcasts and multiplies; the mean still divides by the number of elements. An input
+    outside [0, 1] raises DomainError on the CPU and makes the loss nan elsewhere. Good (1952),
+    doi:10.1111/j.2517-6161.1952.tb00104.x.
+    """
+    return binary.binary_cross_entropy.evaluate(
+        {"input": input, "target": target},
+        {},
+        reduction=legacy_reduction(size_average, reduce, reduction),
+        weight=weight,
+        **weighting,
+    )
+
+
+def binary_cross_entropy_with_logits(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: _Flag = None,
+    reduce: _Flag = None,
+    reduction: str = "mean",
+    pos_weight: Tensor | None = None,
+    **weighting: Unpack[Weighting],
+) -> Tensor:
+    """Cross entropy of the probability sigmoid(input) with the truth `target` in [0, 1].
+
+    `pos_weight` broadcasts to input and multiplies the cost of positives; `weight` multiplies all,
+    and the mean still divides by the number of elements. Cox (1958),
+    doi:10.1111/j.2517-6161.1958.tb00292.x.
+    """
+    return binary.binary_cross_entropy_with_logits.evaluate(
+        {"input": input, "target": target, "pos_weight": pos_weight},
+        {},
+        reduction=legacy_reduction(size_average, reduce, reduction),
+        weight=weight,
+        **weighting,
+    )
+
+
+def soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    size_average: _Flag = None,
+    reduce: _Flag = None,
+    reduction: str = "mean",
+    **weighting: Unpack[Weighting],
+) -> Tensor:
+    """Logistic loss log(1 + exp(-target input)) of labels -1 and 1.
+
+    Friedman, Hastie and Tibshirani (2000), doi:10.1214/aos/1016218223.
+    """
+    return binary.soft_margin_loss.evaluate(
+        {"input": input, "target": target},
+        {},
+        reduction=legacy_reduction(size_average, reduce, reduction),
+        **weighting,
+    )
+
+
+def margin_ranking_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: _Flag = None,
+    reduce: _Flag = None,
+    reduction: str = "mean",
+    **weighting: Unpack[Weighting],
+) -> Tensor:
+    """max(0, -target (input1 - input2) + margin): target 1 wants input1 higher, -1 input2.
+
+    Herbrich, Graepel and Obermayer (1999), doi:10.1049/cp:19991091.
+    """
+    return ranking.margin_ranking_loss.evaluate(
+        {"input1": input1, "input2": input2, "target": target},
+        {"margin": margin},
+        reduction=legacy_reduction(size_average, reduce, reduction),
+        **weighting,
+    )
+
+
+def hinge_embedding_loss(
+    input: Tensor,
+    target: Tensor,
+    margin: float = 1.0,
+    size_average: _Flag = None,
+    reduce: _Flag = None,
+    reduction: str = "mean",
+    **weighting: Unpack[Weighting],
+) -> Tensor:
+    """The distance `input` where target is 1, max(0, margin - input) where it is -1.
+
+    Hadsell, Chopra and LeCun (2006), doi:10.1109/CVPR.2006.100, without their squares.
+    """
+    return ranking.hinge_embedding_loss.evaluate(
+        {"input": input, "target": target},
+        {"margin": margin},
+        reduction=legacy_reduction(size_average, reduce, reduction),
+        **weighting,
+    )
+
+
+def legacy_reduction(size_average: _Flag, reduce: _Flag, reduction: str) -> str:
+    """The reduction that the deprecated size_average and reduce ask for, if they are given."""
+    if size_average is None and reduce is None:
+        return reduction
+    summed = "sum" if size_average is False else "mean"
+    reduction = "none" if reduce is False else summed
+    if torch.compiler.is_compiling():
+        return reduction
+    warnings.warn(
+        "size_average and reduce args will be deprecated, please use "
+        f"reduction='{reduction}' instead.",
+        stacklevel=3,
+    )
+    return reduction
+
+
+def _as_variance(var: Any, input: Tensor) -> Any:
+    """torch's rules: a number is everybody's, and a missing last axis is a variance per row."""
+    if isinstance(var, Tensor):
+        return var.unsqueeze(-1) if input.shape != var.shape == input.shape[:-1] else var
+    if not isinstance(var, int | float):
+        return var
+    if var < 0:
+        raise DomainError(f"gaussian_nll_loss: `var` must be a variance, >= 0; got {var}.")
+    return torch.full((), float(var), dtype=input.dtype, device=input.device)
+
+
+def _warn_of_mean(size_average: _Flag, reduce: _Flag, reduction: str) -> None:
+    legacy = size_average is not None or reduce is not None
+    if reduction == "mean" and not legacy and not torch.compiler.is_compiling():
+        warnings.warn(
+            "kl_div: reduction 'mean' divides by the number of elements, so it is not the "
+            "divergence; 'batchmean' divides by the batch size and is.",
+            stacklevel=3,
+        )

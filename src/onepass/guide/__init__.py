@@ -1,0 +1,1 @@
+"""Choosing, seeing and diagnosing losses."""

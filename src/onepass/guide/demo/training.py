@@ -1,0 +1,75 @@
+"""Train a model with one loss. Two runs of a task differ in nothing but the loss they are given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+import onepass.guide.demo.data as data
+from onepass.guide.demo.tasks import Batch, Task
+
+
+@dataclass(frozen=True)
+class Run:
+    """The loss of every step, and the metric on held-out data before and after training."""
+
+    trajectory: list[float]
+    before: float
+    after: float
+
+
+def train(task: Task, loss: nn.Module) -> Run:
+    """Train from the demo's seed; the caller's random numbers are left as they were."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(data.SEED)
+        model = task.model()
+    before = measure(task, model)
+    with one_thread():
+        trajectory = list(descend(task, loss, model))
+    return Run(trajectory, before, measure(task, model))
+
+
+def descend(task: Task, loss: nn.Module, model: nn.Module) -> Iterator[float]:
+    """The loss of each step of Adam, as the model learns."""
+    optimizer = torch.optim.Adam(model.parameters(), lr=task.rate)
+    for batch in batches(task):
+        optimizer.zero_grad()
+        value = task.step_loss(loss, model, batch)
+        value.backward()
+        optimizer.step()
+        yield value.item()
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Torch on one thread: to tiny models a second is only something to wait for."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+def batches(task: Task) -> Iterator[Batch]:
+    """The same random rows for every run of a task."""
+    source = data.generator()
+    for _ in range(task.steps):
+        rows = torch.randint(len(task.train[0]), (task.rows,), generator=source)
+        yield tuple(tensor[rows] for tensor in task.train)
+
+
+def measure(task: Task, model: nn.Module) -> float:
+    """The task's metric on the rows held out."""
+    with torch.no_grad():
+        return task.metric.measure(model, task.held_out)
+
+
+def difference(theirs: Run, ours: Run) -> float:
+    """The largest difference of two trajectories: max |a - b| / (1 + |a|) over the steps."""
+    a, b = torch.tensor([theirs.trajectory, ours.trajectory], dtype=torch.float64)
+    return ((a - b).abs() / (1 + a.abs())).max().item()

@@ -1,0 +1,324 @@
+"""The loss classes of torch.nn, built on functional.py: same names, constructors and state_dict.
+
+Called with `sample_weight`, `mask` and `normalizer` beyond torch, as the functions are. Options
+are checked when a loss is built, its repr says what it is, and `type(loss)(**loss.config())`
+builds it again. A loss of one's own becomes a module by `PointwiseLoss(my_loss, ...)`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from onepass import functional as F
+from onepass.define import Pointwise, catalogue, register
+from onepass.errors import ParameterError
+from onepass.pointwise import binary, divergence, likelihood, ranking, regression
+from onepass.runtime import checks
+from onepass.runtime.reduce import REDUCTIONS
+
+_LEGACY = ("size_average", "reduce")
+_Flag = bool | None
+
+
+class Loss(torch.nn.Module):
+    """What all losses share. A subclass names its loss, its function and its options."""
+
+    loss: ClassVar[Pointwise]
+    function: ClassVar[Callable[..., Tensor]]
+    _settings: ClassVar[tuple[str, ...]] = ()
+    reduction: str
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        arguments = inspect.signature(cls).parameters
+        cls._settings = tuple(name for name in arguments if name not in _LEGACY)
+        if "loss" in vars(cls):
+            register(cls.loss, cls)
+
+    def __init__(self, reduction: str, **settings: float) -> None:
+        super().__init__()
+        checks.reduction(type(self).__name__, reduction, REDUCTIONS)
+        self.reduction = reduction
+        self.loss.settings(settings)
+        for name, setting in settings.items():
+            setattr(self, name, setting)
+
+    def forward(self, *tensors: Tensor, **named: Any) -> Tensor:
+        """The loss of these tensors; shapes as in the function of the same loss."""
+        return type(self).function(*tensors, **self.config(), **named)
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that build this loss again."""
+        return {name: getattr(self, name) for name in self._settings}
+
+    def extra_repr(self) -> str:
+        """Whatever is not the default."""
+        arguments = inspect.signature(type(self)).parameters
+        return ", ".join(
+            f"{name}={_shown(setting)}"
+            for name, setting in self.config().items()
+            if isinstance(setting, Tensor) or setting != arguments[name].default
+        )
+
+
+def _shown(setting: Any) -> str:
+    return f"<{tuple(setting.shape)}>" if isinstance(setting, Tensor) else repr(setting)
+
+
+class L1Loss(Loss):
+    """Absolute error. See functional.l1_loss."""
+
+    loss = regression.l1_loss
+    function = staticmethod(F.l1_loss)
+
+    def __init__(
+        self,
+        size_average: _Flag = None,
+        reduce: _Flag = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(F.legacy_reduction(size_average, reduce, reduction))
+
+
+class MSELoss(Loss):
+    """Squared error. See functional.mse_loss."""
+
+    loss = regression.mse_loss
+    function = staticmethod(F.mse_loss)
+
+    def __init__(
+        self,
+        size_average: _Flag = None,
+        reduce: _Flag = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(F.legacy_reduction(size_average, reduce, reduction))
+
+
+class HuberLoss(Loss):
+    """Squared error up to delta, linear beyond. See functional.huber_loss."""
+
+    loss = regression.huber_loss
+    function = staticmethod(F.huber_loss)
+
+    def __init__(
+        self,
+        reduction: str = "mean",
+        delta: float = 1.0,
+    ) -> None:
+        super().__init__(reduction, delta=delta)
+
+
+class SmoothL1Loss(Loss):
+    """Absolute error, rounded off within beta. See functional.smooth_l1_loss."""
+
+    loss = regression.smooth_l1_loss
+    function = staticmethod(F.smooth_l1_loss)
+
+    def __init__(
+        self,
+        size_average: _Flag = None,
+        reduce: _Flag = None,
+        reduction: str = "mean",
+        beta: float = 1.0,
+    ) -> None:
+        super().__init__(F.legacy_reduction(size_average, reduce, reduction), beta=beta)
+
+
+class GaussianNLLLoss(Loss):
+    """Normal likelihood of a predicted mean and variance. See functional.gaussian_nll_loss."""
+
+    loss = likelihood.gaussian_nll_loss
+    function = staticmethod(F.gaussian_nll_loss)
+
+    def __init__(
+        self,
+        *,
+        full: bool = False,
+        eps: float = 1e-6,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(reduction, full=full, eps=eps)
+
+
+class PoissonNLLLoss(Loss):
+    """Poisson likelihood of a predicted rate. See functional.poisson_nll_loss."""
+
+    loss = likelihood.poisson_nll_loss
+    function = staticmethod(F.poisson_nll_loss)
+
+    def __init__(
+        self,
+        log_input: bool = True,
+        full: bool = False,
+        size_average: _Flag = None,
+        eps: float = 1e-8,
+        reduce: _Flag = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(
+            F.legacy_reduction(size_average, reduce, reduction),
+            log_input=log_input,
+            full=full,
+            eps=eps,
+        )
+
+
+class KLDivLoss(Loss):
+    """Divergence of distributions in log space. See functional.kl_div."""
+
+    loss = divergence.kl_div
+    function = staticmethod(F.kl_div)
+
+    def __init__(
+        self,
+        size_average: _Flag = None,
+        reduce: _Flag = None,
+        reduction: str = "mean",
+        log_target: bool = False,
+    ) -> None:
+        super().__init__(F.legacy_reduction(size_average, reduce, reduction), log_target=log_target)
+
+
+class BCELoss(Loss):
+    """Binary cross entropy of probabilities. See functional.binary_cross_entropy."""
+
+    loss = binary.binary_cross_entropy
+    function = staticmethod(F.binary_cross_entropy)
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: _Flag = None,
+        reduce: _Flag = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(F.legacy_reduction(size_average, reduce, reduction))
+        self.register_buffer("weight", weight)
+
+
+class BCEWithLogitsLoss(Loss):
+    """Binary cross entropy of logits. See functional.binary_cross_entropy_with_logits."""
+
+    loss = binary.binary_cross_entropy_with_logits
+    function = staticmethod(F.binary_cross_entropy_with_logits)
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: _Flag = None,
+        reduce: _Flag = None,
+        reduction: str = "mean",
+        pos_weight: Tensor | None = None,
+    ) -> None:
+        super().__init__(F.legacy_reduction(size_average, reduce, reduction))
+        self.register_buffer("weight", weight)
+        self.register_buffer("pos_weight", pos_weight)
+
+
+class SoftMarginLoss(Loss):
+    """Logistic loss of labels -1 and 1. See functional.soft_margin_loss."""
+
+    loss = binary.soft_margin_loss
+    function = staticmethod(F.soft_margin_loss)
+
+    def __init__(
+        self,
+        size_average: _Flag = None,
+        reduce: _Flag = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(F.legacy_reduction(size_average, reduce, reduction))
+
+
+class MarginRankingLoss(Loss):
+    """Which of two scores is higher, by a margin. See functional.margin_ranking_loss."""
+
+    loss = ranking.margin_ranking_loss
+    function = staticmethod(F.margin_ranking_loss)
+
+    def __init__(
+        self,
+        margin: float = 0.0,
+        size_average: _Flag = None,
+        reduce: _Flag = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(F.legacy_reduction(size_average, reduce, reduction), margin=margin)
+
+
+class HingeEmbeddingLoss(Loss):
+    """Distances of similar and dissimilar pairs. See functional.hinge_embedding_loss."""
+
+    loss = ranking.hinge_embedding_loss
+    function = staticmethod(F.hinge_embedding_loss)
+
+    def __init__(
+        self,
+        margin: float = 1.0,
+        size_average: _Flag = None,
+        reduce: _Flag = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(F.legacy_reduction(size_average, reduce, reduction), margin=margin)
+
+
+class PointwiseLoss(Loss):
+    """A loss of one's own as a module: `PointwiseLoss(my_loss, reduction="sum", eps=0.01)`.
+
+    Settings are the loss's parameters and flags; ParameterError for one that it does not have.
+    """
+
+    def __init__(self, loss: Pointwise, reduction: str = "mean", **settings: Any) -> None:
+        self.__dict__["loss"] = loss  # an instance's own, where the classes above share theirs
+        checks.unknown_options(loss.name, settings, (*loss.parameters, *loss.flags))
+        super().__init__(reduction, **settings)
+        self._chosen = tuple(settings)
+
+    def forward(self, *tensors: Tensor, **named: Any) -> Tensor:
+        """The loss of these tensors."""
+        settings = {name: getattr(self, name) for name in self._chosen}
+        return self.loss(*tensors, reduction=self.reduction, **settings, **named)
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that build this loss again."""
+        chosen = {name: getattr(self, name) for name in self._chosen}
+        return {"loss": self.loss, "reduction": self.reduction, **chosen}
+
+    def extra_repr(self) -> str:
+        """The loss's name and the settings chosen."""
+        chosen = [f"{name}={getattr(self, name)!r}" for name in self._chosen]
+        return ", ".join([self.loss.name, f"reduction={self.reduction!r}", *chosen])
+
+
+def get(name: str, **options: Any) -> Loss:
+    """Build a loss by its name: `get("huber", delta=2.0)`, "huber_loss" or "HuberLoss".
+
+    Raises ParameterError for an unknown name or option, with the closest there is.
+    """
+    known = {_plain(alias): loss for loss in catalogue().values() for alias in _aliases(loss)}
+    if _plain(name) not in known:
+        names = [loss.name for loss in catalogue().values()]
+        close = difflib.get_close_matches(_plain(name), known, 1)
+        hint = f" Did you mean {known[close[0]].name!r}?" if close else ""
+        raise ParameterError(f"there is no loss {name!r}; there are {', '.join(names)}.{hint}")
+    module = known[_plain(name)].module
+    assert module is not None  # registered with one
+    arguments = [n for n in inspect.signature(module).parameters if n not in _LEGACY]
+    checks.unknown_options(known[_plain(name)].name, options, arguments)
+    return module(**options)  # type: ignore[return-value]
+
+
+def _aliases(loss: Pointwise) -> tuple[str, ...]:
+    module = loss.module.__name__ if loss.module else loss.name
+    return loss.name, loss.name.removesuffix("_loss"), module, module.removesuffix("Loss")
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace("_", "").replace("-", "")

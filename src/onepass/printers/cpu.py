@@ -1,0 +1,206 @@
+"""Programs as kernels for the CPU: Python text that numba compiles and that runs as it is, too.
+
+A kernel goes over blocks `first` to `last` of `count` elements in memory. Whatever is not the
+formula is in `_frame`; the functions that the text calls stand in runtime/vectormath.py.
+"""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from onepass.formula.expression import Expression
+from onepass.formula.operations import where
+from onepass.formula.program import Program, program
+from onepass.formula.trace import parameter, tensor
+from onepass.printers.infix import ATOM, INFIX, Spelling, spelled
+
+BLOCK = 16384  # elements of a partial sum: the same for any number of threads, and L2-sized
+
+# fmt: off
+_BY_PRECISION = (
+    "exp", "log", "log1p", "expm1", "sigmoid", "softplus", "log_sigmoid", "tanh", "erf", "power",
+    "lgamma", "digamma", "sign", "logaddexp", "xlogy", "sin", "cos", "atan",
+)
+# fmt: on
+_ONE_SPELLING = {
+    "abs": "absolute({})",
+    "sqrt": "sqrt({})",
+    "where": "where({}, {}, {})",
+    "maximum": "maximum({}, {})",
+    "minimum": "minimum({}, {})",
+    "logical_and": "both({}, {})",
+    "logical_or": "either({}, {})",
+    "logical_not": "negation({})",
+}
+_FRAME_WORDS = {
+    "accumulate", "block", "count", "first", "float32", "float64", "i", "inf", "last", "loss",
+    "min", "nan", "partials", "range", "read", "scale", "total", "upstream", "values", "weight",
+    "write",
+}  # fmt: skip
+_HALF = ("float16", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Operand:
+    """A tensor that a kernel reads: one element per element of the loss, or one for all."""
+
+    name: str
+    dtype: str
+    single: bool = False
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What a kernel computes from what; two equal ones have the same text.
+
+    `each` is reduction='none': it writes every value, or multiplies the slopes by an upstream of
+    their own; otherwise it sums the values up, and the slopes take the one `scale`.
+    """
+
+    name: str
+    operands: tuple[Operand, ...]
+    parameters: tuple[str, ...]
+    gradients: tuple[str, ...]  # the operands whose gradient is wanted
+    each: bool
+    precision: str  # "float32" or "float64", for the arithmetic
+    output: str  # the dtype of the values, and of the upstream
+    weight: Operand | None = None
+
+    @property
+    def sums(self) -> bool:
+        """Whether it adds the values up: all but the slopes-times-upstream kernel."""
+        return not (self.each and self.gradients)
+
+    @property
+    def written(self) -> tuple[tuple[str, str], ...]:
+        """Name and dtype of what it writes an element of per element."""
+        if self.each and not self.gradients:
+            return (("values", self.output),)
+        dtypes = {operand.name: operand.dtype for operand in self.operands}
+        return tuple((f"gradient_{name}", dtypes[name]) for name in self.gradients)
+
+    @property
+    def pointers(self) -> tuple[tuple[str, str], ...]:
+        """The memory it is given, in order: name and dtype."""
+        read = ((operand.name, operand.dtype) for operand in _read(self))
+        return (*read, *self.written, ("partials", "float64"))
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """The float64 arguments behind the pointers, in order."""
+        return (*self.parameters, "scale")
+
+
+def text(kernel: Kernel, results: Mapping[str, Expression], names: Mapping[Expression, str]) -> str:
+    """The kernel's source: `results` are "value" and the slope by every wanted operand."""
+    spellings = _spellings(kernel.precision)
+    body = program(_outputs(kernel, results), names, _taken(kernel, spellings))
+    return "\n".join(_frame(kernel, body, spellings)) + "\n"
+
+
+def _outputs(kernel: Kernel, results: Mapping[str, Expression]) -> dict[str, Expression]:
+    """What the kernel assigns in the end: the loss, and slopes times what they are scaled by."""
+    factor = tensor("upstream") if kernel.each else parameter("scale")
+    outputs = {f"gradient_{name}": results[name] * factor for name in kernel.gradients}
+    if kernel.sums or not kernel.gradients:
+        outputs["loss"] = results["value"]
+    if kernel.weight is None:
+        return outputs
+    # What has no weight counts nothing, whatever it holds.
+    weight = tensor("weight")
+    return {name: where(weight == 0.0, 0.0, weight * x) for name, x in outputs.items()}
+
+
+def _frame(kernel: Kernel, body: Program, spellings: Mapping[str, Spelling]) -> Iterator[str]:
+    precision = kernel.precision
+    arguments = [f"{name}_at" for name, _ in kernel.pointers] + list(kernel.numbers)
+    yield f"def {kernel.name}({', '.join(arguments)}, count, first, last):"
+    yield f"    # {_purpose(kernel)}"
+    for name in kernel.numbers:
+        yield f"    {name} = {precision}({name})"
+    for operand in filter(lambda operand: operand.single, _read(kernel)):
+        yield f"    {operand.name} = {_load(operand, precision, '0')}"
+    yield "    for block in range(first, last):"
+    yield "        total = float64(0.0)"
+    yield f"        for i in range(block * {BLOCK}, min((block + 1) * {BLOCK}, count)):"
+    for line in (*_loads(kernel), *_lines(kernel, body, spellings), *_stores(kernel)):
+        yield f"            {line}"
+    if kernel.sums:
+        yield "        write(partials_at, block, total)"
+
+
+def _purpose(kernel: Kernel) -> str:
+    reads = sum(not operand.single for operand in _read(kernel))
+    value = "value" if kernel.sums else ""
+    slopes = f"gradient of {', '.join(kernel.gradients)}" if kernel.gradients else ""
+    what = " and ".join(filter(None, (value, slopes)))
+    return f"{what}: reads {reads} per element, writes {len(kernel.written)}"
+
+
+def _read(kernel: Kernel) -> tuple[Operand, ...]:
+    """Everything the kernel reads, in the order of its pointers."""
+    weight = (kernel.weight,) if kernel.weight else ()
+    upstream = (Operand("upstream", kernel.output),) if kernel.each and kernel.gradients else ()
+    return (*kernel.operands, *weight, *upstream)
+
+
+def _load(operand: Operand, precision: str, index: str) -> str:
+    if operand.dtype in _HALF:
+        load = f"read_{operand.dtype}({operand.name}_at, {index})"
+        return load if precision == "float32" else f"{precision}({load})"
+    load = f"read({operand.name}_at, {index})"
+    return load if operand.dtype == precision else f"{precision}({load})"
+
+
+def _store(pointer: str, name: str, dtype: str, precision: str) -> str:
+    if dtype in _HALF:
+        narrow = name if precision == "float32" else f"float32({name})"
+        return f"write_{dtype}({pointer}_at, i, {narrow})"
+    return f"write({pointer}_at, i, {name if dtype == precision else f'{dtype}({name})'})"
+
+
+def _loads(kernel: Kernel) -> Iterator[str]:
+    for operand in _read(kernel):
+        if not operand.single:
+            yield f"{operand.name} = {_load(operand, kernel.precision, 'i')}"
+
+
+def _lines(kernel: Kernel, body: Program, spellings: Mapping[str, Spelling]) -> Iterator[str]:
+    """The formula: its named subexpressions, then the outputs."""
+
+    def spell(expression: Expression) -> str:
+        return spelled(expression, spellings, body.names, lambda x: _number(x, kernel.precision))
+
+    for name, expression in body.assignments:
+        yield f"{name} = {spell(expression)}"
+    for name, expression in body.results.items():
+        yield f"{name} = {body.names.get(expression) or spell(expression)}"
+
+
+def _stores(kernel: Kernel) -> Iterator[str]:
+    precision = kernel.precision
+    for name, dtype in kernel.written:
+        yield _store(name, "loss" if name == "values" else name, dtype, precision)
+    if kernel.sums:
+        yield f"total = accumulate(total, {'loss' if precision == 'float64' else 'float64(loss)'})"
+
+
+def _spellings(precision: str) -> dict[str, Spelling]:
+    bits = precision.removeprefix("float")
+    functions = {name: f"{name}{bits}({{}})" for name in _BY_PRECISION}
+    for name in ("power", "logaddexp", "xlogy"):
+        functions[name] = f"{name}{bits}({{}}, {{}})"
+    return INFIX | {name: (form, ATOM) for name, form in (functions | _ONE_SPELLING).items()}
+
+
+def _number(value: float, precision: str) -> str:
+    return repr(value) if precision == "float64" else f"float32({value!r})"
+
+
+def _taken(kernel: Kernel, spellings: Mapping[str, Spelling]) -> set[str]:
+    called = {form.partition("(")[0] for form, _ in spellings.values()}
+    pointers = {name for name, _ in kernel.pointers}
+    given = pointers | {f"{name}_at" for name in pointers} | set(kernel.parameters)
+    return _FRAME_WORDS | called | given | set(keyword.kwlist)

@@ -1,0 +1,74 @@
+"""The autograd functions of the CPU engine.
+
+`OnePass` (mean, sum, batchmean): forward computes the value and the finished gradients together,
+backward hands them over. `Elementwise` (none): values forward, slopes times upstream backward.
+A backward that must be differentiable itself goes through the definition.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from onepass.runtime import cpu, eager
+from onepass.runtime.call import Call
+
+Gradients = list[Tensor | None]
+
+
+class OnePass(torch.autograd.Function):
+    """The reduced loss. Tensors and their number are those of the call."""
+
+    @staticmethod
+    def forward(ctx: Any, call: Call, *tensors: Tensor) -> Tensor:
+        ctx.call = call
+        ctx.save_for_backward(*tensors)
+        value, ctx.gradients = cpu.value_and_gradients(call, tensors, ctx.needs_input_grad[1:])
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        call, wanted, (upstream,) = ctx.call, ctx.needs_input_grad[1:], grad_outputs
+        if torch.is_grad_enabled():
+            return None, *eager.gradients(call, ctx.saved_tensors, wanted, upstream)
+        # Released before it is returned, so that autograd takes the buffer without a copy.
+        gradients, ctx.gradients = ctx.gradients, None
+        factor = upstream.item()
+        if gradients is None or (factor != 1 and call.dtype.itemsize == 2):
+            # A second backward; or a half type, whose gradient must be scaled before it is rounded.
+            return None, *cpu.value_and_gradients(call, ctx.saved_tensors, wanted, factor)[1]
+        if factor != 1:
+            for gradient in gradients:
+                if gradient is not None:
+                    gradient.mul_(factor)
+        return None, *gradients
+
+
+class Elementwise(torch.autograd.Function):
+    """The unreduced loss."""
+
+    @staticmethod
+    def forward(ctx: Any, call: Call, *tensors: Tensor) -> Tensor:
+        ctx.call = call
+        ctx.save_for_backward(*tensors)
+        return cpu.values(call, tensors)
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
+        call, wanted, (upstream,) = ctx.call, ctx.needs_input_grad[1:], grad_outputs
+        if torch.is_grad_enabled():
+            return None, *eager.gradients(call, ctx.saved_tensors, wanted, upstream)
+        return None, *cpu.gradients(call, ctx.saved_tensors, wanted, upstream)
+
+
+def evaluate(call: Call, tensors: Sequence[Tensor]) -> Tensor:
+    """The loss by the CPU engine, differentiable where a tensor requires it."""
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+        function = Elementwise if call.reduction == "none" else OnePass
+        return function.apply(call, *tensors)
+    if call.reduction == "none":
+        return cpu.values(call, tensors)
+    return cpu.value(call, tensors)

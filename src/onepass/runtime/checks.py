@@ -1,0 +1,211 @@
+"""Shapes, dtypes, devices and values -> errors that say what to write instead. All but the search
+for an illegal value are O(1) and look at no data.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from onepass.errors import DeviceError, DomainError, DtypeError, ParameterError, ShapeError
+from onepass.formula.domain import Domain
+from onepass.runtime.call import Call
+
+
+def agreement(
+    loss: str, names: Sequence[str], tensors: Sequence[Tensor]
+) -> tuple[torch.Size, torch.dtype]:
+    """The shape and the dtype of the unreduced loss of these tensors, if they fit together."""
+    are_tensors(loss, names, tensors)
+    shape, dtype, device = tensors[0].shape, tensors[0].dtype, tensors[0].device
+    for tensor in tensors:
+        if tensor.shape != shape or tensor.dtype is not dtype or tensor.device != device:
+            break
+    else:
+        if dtype.is_floating_point:
+            return shape, dtype
+    _same_device(loss, names, tensors)
+    return _common_shape(loss, names, tensors), _common_dtype(tensors)
+
+
+def are_tensors(loss: str, names: Sequence[str], things: Sequence[Any]) -> None:
+    """Refuse what is no tensor."""
+    for name, thing in zip(names, things, strict=True):
+        if not isinstance(thing, Tensor):
+            raise DtypeError(
+                f"{loss}: `{name}` must be a tensor, got {type(thing).__name__}: {thing!r:.60}. "
+                f"Write torch.as_tensor({name})."
+            )
+
+
+def _common_shape(loss: str, names: Sequence[str], tensors: Sequence[Tensor]) -> torch.Size:
+    """A broadcast may grow one side, never both."""
+    try:
+        shape = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))
+    except RuntimeError:
+        shape = None
+    if shape is None or all(tensor.shape != shape for tensor in tensors[:2]):
+        raise ShapeError(_mismatch(loss, names, tensors))
+    for name, tensor in zip(names[:2], tensors[:2], strict=True):
+        if tensor.shape != shape and tensor.dim() and not torch.compiler.is_compiling():
+            warnings.warn(
+                f"{loss}: `{name}` of size {tuple(tensor.shape)} is broadcast to "
+                f"{tuple(shape)}. Please ensure that is meant.",
+                stacklevel=6,
+            )
+    return shape
+
+
+def _mismatch(loss: str, names: Sequence[str], tensors: Sequence[Tensor]) -> str:
+    first, shape = names[0], tuple(tensors[0].shape)
+    for name, tensor in zip(names[1:], tensors[1:], strict=True):
+        other = tuple(tensor.shape)
+        if other == shape or _broadcasts(other, shape) or _broadcasts(shape, other):
+            continue
+        hint = _squeeze_hint(first, shape, name, other)
+        return (
+            f"{loss}: `{first}` and `{name}` must have the same shape, or one must broadcast to "
+            f"the other; got {first} {shape} and {name} {other}. {hint}"
+        )
+    shapes = ", ".join(f"{n} {tuple(t.shape)}" for n, t in zip(names, tensors, strict=True))
+    return f"{loss}: the shapes do not fit together: {shapes}. Give them one shape."
+
+
+def _broadcasts(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
+    """Whether `small` broadcasts to exactly `large`."""
+    tail = large[len(large) - len(small) :]
+    return len(small) <= len(large) and all(a in (1, b) for a, b in zip(small, tail, strict=True))
+
+
+def _squeeze_hint(first: str, a: tuple[int, ...], second: str, b: tuple[int, ...]) -> str:
+    for name, longer, other, shorter in ((first, a, second, b), (second, b, first, a)):
+        for axis, size in enumerate(longer):
+            without = longer[:axis] + longer[axis + 1 :]
+            if size == 1 and without == shorter:
+                return (
+                    f"Did you mean {name}.squeeze({axis}), or {other}.unsqueeze({axis})? "
+                    "(Broadcasting would pair every element with every other.)"
+                )
+            if _broadcasts((*shorter[:axis], 1, *shorter[axis:]), longer):
+                return f"Did you mean {other}.unsqueeze({axis})?"
+    if math.prod(a) == math.prod(b):
+        return f"Did you mean {second}.reshape({first}.shape)?"
+    return "Check where the two were batched."
+
+
+def weight_shape(loss: str, name: str, weight: Tensor, shape: torch.Size) -> None:
+    """A weight or mask broadcasts to the unreduced loss and does not enlarge it."""
+    given, wanted = tuple(weight.shape), tuple(shape)
+    if _broadcasts(given, wanted):
+        return
+    padded = given + (1,) * (len(wanted) - len(given))
+    hint = ""
+    if 0 < len(given) < len(wanted) and _broadcasts(padded, wanted):
+        hint = f" Did you mean {name}.reshape({', '.join(map(str, padded))})?"
+    elif given and len(given) < len(wanted) and len(given) == 1 and given[0] in wanted:
+        axis = wanted.index(given[0])
+        row = ", ".join(str(given[0]) if k == axis else "1" for k in range(len(wanted)))
+        hint = f" Did you mean {name}.reshape({row})?"
+    raise ShapeError(
+        f"{loss}: `{name}` must broadcast to the shape of the unreduced loss, {wanted}; "
+        f"got {given}.{hint}"
+    )
+
+
+def _same_device(loss: str, names: Sequence[str], tensors: Sequence[Tensor]) -> None:
+    """A single number on the CPU may join any device."""
+    device = next((t.device for t in tensors if t.dim()), tensors[0].device)
+    for name, tensor in zip(names, tensors, strict=True):
+        if tensor.device != device and (tensor.dim() or tensor.device.type != "cpu"):
+            raise DeviceError(
+                f"{loss}: all tensors must be on the same device, got {device} and for `{name}` "
+                f"{tensor.device}. Write {name}.to({str(device)!r})."
+            )
+
+
+def _common_dtype(tensors: Sequence[Tensor]) -> torch.dtype:
+    """Floating tensors promoted as torch does; bool and integers join them."""
+    inexact = [t for t in tensors if t.dtype.is_floating_point or t.dtype.is_complex]
+    if not inexact:
+        return torch.get_default_dtype()
+    shaped = [t for t in inexact if t.dim()] or inexact
+    dtype = shaped[0].dtype
+    for tensor in shaped[1:]:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    return dtype
+
+
+def reduction(loss: str, given: Any, allowed: Sequence[str]) -> None:
+    """Refuse a reduction that there is not."""
+    if given in allowed:
+        return
+    close = difflib.get_close_matches(str(given).lower(), allowed, 1, 0.4)
+    close = ["mean"] if str(given).lower() in ("avg", "average") else close
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    raise ParameterError(
+        f"{loss}: {given!r} is not a valid value for reduction: `reduction` must be one of "
+        f"{', '.join(map(repr, allowed))}.{hint}"
+    )
+
+
+def parameter(loss: str, name: str, given: Any, domain: Domain) -> None:
+    """Refuse a float keyword that is no number, or outside its domain."""
+    if isinstance(given, bool) or not isinstance(given, int | float):
+        raise ParameterError(
+            f"{loss}: `{name}` must be {domain}; got {type(given).__name__}: {given!r:.60}. "
+            "It is one number for all elements"
+            + (f": write {name}.item()." if isinstance(given, Tensor) else ".")
+        )
+    if not domain.contains(given):
+        raise ParameterError(f"{loss}: `{name}` must be {domain}; got {given!r}.")
+
+
+def flag(loss: str, name: str, given: Any) -> None:
+    """Refuse a bool keyword that is no bool."""
+    if not isinstance(given, bool):
+        raise ParameterError(
+            f"{loss}: `{name}` must be True or False, got {type(given).__name__}: {given!r:.60}."
+        )
+
+
+def unknown_options(loss: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Refuse keywords that the loss does not have."""
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            hint = f" Did you mean `{close[0]}`?" if close else ""
+            raise ParameterError(
+                f"{loss}: there is no `{name}`; it takes {', '.join(known)}.{hint}"
+            )
+
+
+def enforced_domains(call: Call, tensors: Sequence[Tensor]) -> None:
+    """Raise for the first value outside an enforced domain.
+
+    Such a value makes the loss nan, so the search is paid for only when the result is nan.
+    """
+    for name, tensor in zip(call.names, tensors, strict=True):
+        domain = call.loss.domains[name]
+        if domain.enforced:
+            _raise_outside(call, name, tensor, domain)
+
+
+def _raise_outside(call: Call, name: str, tensor: Tensor, domain: Domain) -> None:
+    outside = ~domain.contains(tensor).expand(call.shape)
+    if call.weight is not None:
+        outside = outside & (call.weight != 0)
+    if not outside.any():
+        return
+    position = tuple(outside.nonzero()[0].tolist())
+    value = tensor.expand(call.shape)[position].item()
+    more = int(outside.sum()) - 1
+    raise DomainError(
+        f"{call.loss.name}: every value of `{name}` must be {domain}; got {value!r} at "
+        f"{position}{f' and {more} more' if more else ''}. {domain.hint}".rstrip()
+    )

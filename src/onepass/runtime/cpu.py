@@ -1,0 +1,191 @@
+"""The CPU engine: a call's tensors through its kernel, in one pass over memory."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from onepass.errors import EngineError, OnepassError
+from onepass.printers.cpu import Kernel, Operand
+from onepass.runtime import checks, kernels, memory
+from onepass.runtime.call import Call
+from onepass.runtime.operands import Stride, aligned, common_stride
+
+Gradients = list[Tensor | None]
+
+
+def value(call: Call, tensors: Sequence[Tensor]) -> Tensor:
+    """The reduced loss."""
+    operands, weight, _ = _in_one_order(call, tensors)
+    kernel = _kernel(call, operands, weight, (), each=False)
+    return _reduced(call, tensors, _run(kernel, call, operands, weight, [], 0.0))
+
+
+def values(call: Call, tensors: Sequence[Tensor]) -> Tensor:
+    """The unreduced loss."""
+    operands, weight, stride = _in_one_order(call, tensors)
+    kernel = _kernel(call, operands, weight, (), each=True)
+    out = memory.empty(call.shape, stride, call.dtype)
+    total = _run(kernel, call, operands, weight, [out], 0.0)
+    if math.isnan(total):
+        checks.enforced_domains(call, tensors)
+    return out
+
+
+def value_and_gradients(
+    call: Call, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: float = 1.0
+) -> tuple[Tensor, Gradients]:
+    """The reduced loss and its finished gradients."""
+    operands, weight, stride = _in_one_order(call, tensors)
+    kernel = _kernel(call, operands, weight, wanted, each=False)
+    written = _gradient_memory(call, tensors, wanted, stride)
+    scale = _quotient(upstream, _denominator(call))
+    total = _run(kernel, call, operands, weight, written, scale)
+    return _reduced(call, tensors, total), _handed_back(tensors, wanted, written)
+
+
+def gradients(
+    call: Call, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor
+) -> Gradients:
+    """The gradients of the unreduced loss: slopes times upstream."""
+    operands, weight, stride = _in_one_order(call, tensors)
+    written = _gradient_memory(call, tensors, wanted, stride)
+    if not any(upstream.stride()):  # one number for all, as a sum behind the loss sends it
+        kernel = _kernel(call, operands, weight, wanted, each=False)
+        _run(kernel, call, operands, weight, written, upstream.flatten()[0].item())
+    else:
+        kernel = _kernel(call, operands, weight, wanted, each=True)
+        upstream = aligned(upstream, call.shape, stride)
+        _run(kernel, call, operands, weight, [upstream, *written], 0.0)
+    return _handed_back(tensors, wanted, written)
+
+
+def source(call: Call, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> str:
+    """The text of the kernel that serves this call."""
+    operands, weight, _ = _in_one_order(call, tensors)
+    kernel = _described(call, operands, weight, wanted, call.reduction == "none")
+    return kernels.text(kernel, *call.loss.results(call.names, call.flags))
+
+
+def _in_one_order(
+    call: Call, tensors: Sequence[Tensor]
+) -> tuple[Sequence[Tensor], Tensor | None, Stride]:
+    """Operands and weight so that one loop can walk them all, and the strides of that walk."""
+    shape, weight = call.shape, call.weight
+    if all(tensor.is_contiguous() and tensor.shape == shape for tensor in tensors):
+        stride, operands = tensors[0].stride(), tensors
+    else:
+        stride = common_stride(shape, tensors)
+        operands = [aligned(tensor, shape, stride) for tensor in tensors]
+    return operands, None if weight is None else aligned(weight, shape, stride), stride
+
+
+def _kernel(
+    call: Call,
+    operands: Sequence[Tensor],
+    weight: Tensor | None,
+    wanted: Sequence[bool],
+    each: bool,
+) -> kernels.Loaded:
+    storage = tuple((operand.dtype, operand.numel() == 1) for operand in operands)
+    weighted = None if weight is None else (weight.dtype, weight.numel() == 1)
+    flags = tuple(call.flags.values())
+    key = (call.names, flags, storage, weighted, tuple(wanted), each, call.dtype)
+    loaded = call.loss.kernels.get(key)
+    if loaded is None:
+        kernel = _described(call, operands, weight, wanted, each)
+        try:
+            loaded = kernels.load(kernel, *call.loss.results(call.names, call.flags))
+        except OnepassError:
+            raise
+        except Exception as error:  # whatever a compiler may say: the definition still runs
+            raise EngineError(f"its kernel cannot be made ({error})") from error
+        call.loss.kernels[key] = loaded
+    return loaded
+
+
+def _described(
+    call: Call,
+    operands: Sequence[Tensor],
+    weight: Tensor | None,
+    wanted: Sequence[bool],
+    each: bool,
+) -> Kernel:
+    named = zip(call.names, operands, strict=True)
+    return Kernel(
+        name=call.loss.name,
+        operands=tuple(_operand(name, tensor) for name, tensor in named),
+        parameters=tuple(call.parameters),
+        gradients=tuple(n for n, need in zip(call.names, wanted, strict=False) if need),
+        each=each,
+        precision=_dtype_name(call.precision),
+        output=_dtype_name(call.dtype),
+        weight=None if weight is None else _operand("weight", weight),
+    )
+
+
+def _operand(name: str, tensor: Tensor) -> Operand:
+    return Operand(name, _dtype_name(tensor.dtype), tensor.numel() == 1)
+
+
+def _dtype_name(dtype: torch.dtype) -> str:
+    return "uint8" if dtype is torch.bool else str(dtype).removeprefix("torch.")
+
+
+def _run(
+    kernel: kernels.Loaded,
+    call: Call,
+    operands: Sequence[Tensor],
+    weight: Tensor | None,
+    written: Sequence[Tensor],
+    scale: float,
+) -> float:
+    addresses = [tensor.data_ptr() for tensor in operands]
+    if weight is not None:
+        addresses.append(weight.data_ptr())
+    addresses.extend(tensor.data_ptr() for tensor in written)
+    return kernel(addresses, [*call.parameters.values(), scale], call.shape.numel())
+
+
+def _gradient_memory(
+    call: Call, tensors: Sequence[Tensor], wanted: Sequence[bool], stride: Stride
+) -> list[Tensor]:
+    return [
+        memory.empty(call.shape, stride, tensor.dtype)
+        for tensor, need in zip(tensors, wanted, strict=True)
+        if need
+    ]
+
+
+def _handed_back(
+    tensors: Sequence[Tensor], wanted: Sequence[bool], written: Sequence[Tensor]
+) -> Gradients:
+    """A gradient for every wanted tensor, in its shape: what was broadcast is summed."""
+    rest = iter(written)
+    handed: Gradients = []
+    for tensor, need in zip(tensors, wanted, strict=True):
+        gradient = next(rest) if need else None
+        if gradient is not None and gradient.shape != tensor.shape:
+            gradient = gradient.sum_to_size(tensor.shape)
+        handed.append(gradient)
+    return handed
+
+
+def _reduced(call: Call, tensors: Sequence[Tensor], total: float) -> Tensor:
+    if math.isnan(total):
+        checks.enforced_domains(call, tensors)
+    return torch.scalar_tensor(_quotient(total, _denominator(call)), dtype=call.dtype)
+
+
+def _denominator(call: Call) -> float:
+    return float(call.denominator)
+
+
+def _quotient(a: float, b: float) -> float:
+    """a / b as floating point has it: Python would raise where b is 0."""
+    if b:
+        return a / b
+    return math.nan if a == 0 or math.isnan(a) else math.copysign(math.inf, a)

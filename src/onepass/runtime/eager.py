@@ -1,0 +1,65 @@
+"""The eager engine: the definition itself, as plain torch. Any device, any transform, any order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from onepass.runtime.call import Call
+
+
+def evaluate(call: Call, tensors: Sequence[Tensor]) -> Tensor:
+    """The loss, reduced."""
+    value = _unreduced(call, tensors)
+    if call.reduction != "none":
+        value = value.sum()
+        if call.reduction != "sum":
+            value = value / call.denominator
+    return value.to(call.dtype) if call.dtype.is_floating_point else value
+
+
+def gradients(
+    call: Call, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor
+) -> list[Tensor | None]:
+    """The gradients of the wanted tensors, themselves differentiable."""
+    with torch.enable_grad():
+        # Views, so that a tensor that was computed from another one is independent of it here.
+        views = [t.view_as(t) if needed else t for t, needed in zip(tensors, wanted, strict=True)]
+        value = evaluate(call, views)
+        inputs = [view for view, needed in zip(views, wanted, strict=True) if needed]
+        slopes = torch.autograd.grad(
+            value, inputs, upstream, create_graph=True, materialize_grads=True
+        )
+    found = iter(slopes)
+    return [next(found) if needed else None for needed in wanted]
+
+
+def _unreduced(call: Call, tensors: Sequence[Tensor]) -> Tensor:
+    operands = torch.broadcast_tensors(*(_widened(tensor, call) for tensor in tensors))
+    domains = [call.loss.domains[name] for name in call.names]
+    if call.weight is None:
+        return _guarded(call, operands)
+    # Two selections: outside, so that what does not count is exactly 0; inside, so that its
+    # gradient is 0 times something finite.
+    counts = call.weight != 0
+    operands = tuple(
+        torch.where(counts, operand, domain.inside)
+        for operand, domain in zip(operands, domains, strict=True)
+    )
+    return torch.where(counts, call.weight * _guarded(call, operands), 0.0)
+
+
+def _guarded(call: Call, operands: Sequence[Tensor]) -> Tensor:
+    """The formula; nan where an enforced domain is left."""
+    value = call.formula(tuple(operands))
+    for name, operand in zip(call.names, operands, strict=True):
+        if call.loss.domains[name].enforced:
+            value = torch.where(call.loss.domains[name].contains(operand), value, math.nan)
+    return value
+
+
+def _widened(tensor: Tensor, call: Call) -> Tensor:
+    return tensor if tensor.dtype is call.precision else tensor.to(call.precision)

@@ -1,0 +1,33 @@
+"""Tensors of one shape as memory that a kernel walks in one order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch._prims_common import is_non_overlapping_and_dense_or_false as is_dense
+
+Stride = tuple[int, ...]
+
+
+def common_stride(shape: torch.Size, tensors: Sequence[Tensor]) -> Stride:
+    """The order of the first dense tensor of this shape: channels-last stays channels-last."""
+    for tensor in tensors:
+        if tensor.shape == shape and (tensor.is_contiguous() or is_dense(tensor)):
+            return tensor.stride()
+    return torch.empty(shape, device="meta").stride()
+
+
+def aligned(tensor: Tensor, shape: torch.Size, stride: Stride) -> Tensor:
+    """The tensor if it is one number or lies in this order already, else a copy that does."""
+    if tensor.numel() == 1 or (tensor.shape == shape and _same_order(tensor, shape, stride)):
+        return tensor
+    return torch.empty_strided(shape, stride, dtype=tensor.dtype).copy_(tensor)
+
+
+def _same_order(tensor: Tensor, shape: torch.Size, stride: Stride) -> bool:
+    own = tensor.stride()
+    return own == stride or all(
+        a == b for a, b, size in zip(own, stride, shape, strict=True) if size != 1
+    )

@@ -1,0 +1,115 @@
+"""Who divides by what: reductions, weights, masks, normalizer.
+
+| reduction | value |
+|---|---|
+| none | w l |
+| sum | sum(w l) |
+| mean | sum(w l) / sum(c), with `normalizer`: sum(w l) / normalizer |
+| batchmean | sum(w l) / batch rows that count |
+
+w is the product of all weights; c of those that count (sample_weight and mask, not a loss's own
+rescaling `weight`). What is masked out or has weight 0 contributes exactly 0, whatever it holds.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from onepass.errors import DtypeError, ParameterError
+from onepass.runtime import checks
+
+REDUCTIONS = ("none", "mean", "sum", "batchmean")
+
+
+def weighting(
+    loss: str,
+    shape: torch.Size,
+    reduction: str,
+    weight: Tensor | None,
+    sample_weight: Tensor | None,
+    mask: Tensor | None,
+    normalizer: float | Tensor | None,
+) -> tuple[Tensor | None, float | Tensor]:
+    """The one weight of every element, and the denominator; both known before the pass."""
+    if reduction not in REDUCTIONS:
+        checks.reduction(loss, reduction, REDUCTIONS)
+    if weight is None and sample_weight is None and mask is None and normalizer is None:
+        return None, _count(shape, reduction)
+    for name, given in (("weight", weight), ("sample_weight", sample_weight), ("mask", mask)):
+        if given is not None:
+            _check_weight(loss, name, given, shape)
+    counting = product(sample_weight, mask)
+    total = product(weight, counting)
+    if normalizer is not None:
+        return total, _checked_normalizer(loss, normalizer, reduction)
+    if counting is None or reduction in ("none", "sum"):
+        return total, _count(shape, reduction)
+    if reduction == "batchmean":
+        return total, _rows_that_count(counting, shape)
+    return total, _sum(counting) * (shape.numel() / max(counting.numel(), 1))
+
+
+def product(a: Tensor | None, b: Tensor | None) -> Tensor | None:
+    """a * b, exactly 0 wherever b is (a may be nan there)."""
+    if a is None or b is None:
+        return b if a is None else a
+    zero = torch.zeros((), dtype=a.dtype, device=a.device)
+    return torch.where(b != 0, a * b, zero)
+
+
+def _count(shape: torch.Size, reduction: str) -> float:
+    if reduction == "mean":
+        return float(shape.numel())
+    if reduction == "batchmean" and shape:
+        return float(shape[0])
+    return 1.0
+
+
+def _rows_that_count(counting: Tensor, shape: torch.Size) -> float | Tensor:
+    if not shape:
+        return 1.0
+    rows = (counting != 0).expand(shape).reshape(shape[0], -1)
+    return rows.any(1).sum()
+
+
+def _sum(weight: Tensor) -> Tensor:
+    """Wide enough that no count of half-precision weights overflows."""
+    if weight.dtype.is_floating_point:
+        return weight.sum(dtype=torch.promote_types(weight.dtype, torch.float32))
+    return weight.sum()
+
+
+def _check_weight(loss: str, name: str, given: Any, shape: torch.Size) -> None:
+    checks.are_tensors(loss, [name], [given])
+    if name == "mask" and given.dtype is not torch.bool:
+        raise DtypeError(
+            f"{loss}: `mask` must be a bool tensor, True where an element counts; got "
+            f"{given.dtype}. Write mask.bool(), or give numbers as sample_weight."
+        )
+    if given.dtype.is_complex:
+        raise DtypeError(f"{loss}: `{name}` must be real, got {given.dtype}.")
+    checks.weight_shape(loss, name, given, shape)
+
+
+def _checked_normalizer(loss: str, normalizer: Any, reduction: str) -> float | Tensor:
+    if reduction != "mean":
+        raise ParameterError(
+            f"{loss}: `normalizer` replaces the denominator of reduction='mean', got "
+            f"reduction={reduction!r}. Leave one of the two out."
+        )
+    if isinstance(normalizer, Tensor):
+        if normalizer.dim():
+            raise ParameterError(
+                f"{loss}: `normalizer` must be one number, got a tensor of shape "
+                f"{tuple(normalizer.shape)}. Write normalizer.sum()."
+            )
+        return normalizer
+    if isinstance(normalizer, bool) or not isinstance(normalizer, int | float):
+        raise ParameterError(
+            f"{loss}: `normalizer` must be a number or a tensor of one, got "
+            f"{type(normalizer).__name__}: {normalizer!r:.60}."
+        )
+    return float(normalizer)

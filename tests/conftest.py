@@ -1,0 +1,30 @@
+"""The tests keep a folder of compiled kernels of their own, shared by their processes."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+
+os.environ.setdefault(
+    "ONEPASS_CACHE_DIR", str(Path(__file__).parents[1] / ".pytest_cache" / "kernels")
+)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--accept", action="store_true", help="rewrite the golden files")
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    torch.manual_seed(0)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """What did not run is counted at the end, by reason."""
+    reasons = {}
+    for report in terminalreporter.stats.get("skipped", []):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        reasons[reason] = reasons.get(reason, 0) + 1
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"did not run: {count} ({reason})")

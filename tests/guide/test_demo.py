@@ -1,0 +1,280 @@
+from __future__ import annotations
+
+import inspect
+import json
+import math
+import sys
+from dataclasses import replace
+from importlib import metadata
+
+import pytest
+import torch
+from rich.console import Console
+from torch import nn
+
+import onepass
+from onepass import functional
+from onepass.guide import demo
+from onepass.guide.demo import data, known, race, report, tasks, training
+
+LOSSES = list(onepass.catalogue())
+SMALL = (20, 10)
+
+
+@pytest.fixture(autouse=True)
+def small_race(monkeypatch):
+    monkeypatch.setattr(race, "SHAPE", SMALL)
+    monkeypatch.setattr(race, "PAIRS", 2)
+
+
+@pytest.fixture(scope="module")
+def results():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(race, "SHAPE", SMALL)
+        patch.setattr(race, "PAIRS", 2)
+        yield {name: demo.run([name])[0] for name in LOSSES}
+
+
+def rendered(width, *shown):
+    console = Console(width=width, color_system=None, force_terminal=True)
+    with console.capture() as capture:
+        console.print(*shown)
+    return capture.get()
+
+
+class Off(nn.MSELoss):
+    """One per mille off."""
+
+    def forward(self, input, target):
+        return 1.001 * super().forward(input, target)
+
+
+# Tasks
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_every_loss_of_the_catalogue_has_a_task(name):
+    assert name in tasks.TASKS
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_training_is_that_of_torch(results, name):
+    assert results[name].difference <= demo.TOLERANCE
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_loss_falls(results, name):
+    trajectory = torch.tensor(results[name].ours.trajectory)
+    assert len(trajectory) == results[name].task.steps
+    assert trajectory.isfinite().all()
+    assert trajectory[-20:].mean() < trajectory[:20].mean()
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_the_task_is_learned_and_the_rival_is_beaten(results, name):
+    result = results[name]
+    better = result.task.metric.beats
+    assert better(result.ours.after, result.ours.before)
+    assert (result.rival is None) == (result.task.rival is None)
+    if result.rival:
+        assert better(result.ours.after, result.rival.after)
+
+
+@pytest.mark.parametrize("name", ["l1_loss", "huber_loss", "smooth_l1_loss"])
+def test_robust_losses_are_shown_against_mse(name):
+    rival = tasks.prepare(name).rival
+    assert rival is not None
+    assert isinstance(rival[1], nn.MSELoss)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_nothing_held_out_is_trained_on(name):
+    task = tasks.prepare(name)
+    seen = {tuple(row) for row in task.train[0].tolist()}
+    assert seen.isdisjoint(tuple(row) for row in task.held_out[0].tolist())
+
+
+def test_a_loss_without_a_task_says_where_to_add_one():
+    with pytest.raises(LookupError, match=r"no_loss has no task yet: add @task\('no_loss'\)"):
+        tasks.prepare("no_loss")
+
+
+@pytest.mark.parametrize(
+    "better,value,other", [("higher", 2.0, 1.0), ("lower", 1.0, 2.0), (0.68, 0.7, 0.5)]
+)
+def test_metrics_know_which_way_is_better(better, value, other):
+    metric = tasks.Metric("a metric", lambda model, batch: 0.0, better)
+    assert metric.beats(value, other)
+    assert not metric.beats(other, value)
+
+
+def test_overlap_of_boxes():
+    box = torch.tensor([[0.0, 0.0, 0.5, 0.5]])
+    assert tasks.overlap(box, box) == 1
+    assert tasks.overlap(box, box + 0.5) == 0
+    assert tasks.overlap(box, torch.tensor([[0.25, 0.0, 0.75, 0.5]])) == pytest.approx(1 / 3)
+
+
+def test_auc_counts_ties_by_half():
+    score = torch.tensor([3.0, 1.0, 1.0, 0.0])
+    assert tasks.auc(score, torch.tensor([True, True, False, False])) == 0.875
+
+
+def test_without_scikit_learn_the_error_says_what_to_install(monkeypatch):
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    with pytest.raises(ModuleNotFoundError, match=r"pip install 'onepass\[demo\]'"):
+        data.load("wine")
+
+
+# Training
+
+
+def test_a_run_is_reproducible_and_leaves_the_callers_torch_as_it_was():
+    task = replace(tasks.prepare("mse_loss"), steps=5)
+    threads = torch.get_num_threads()
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    first = training.train(task, nn.MSELoss())
+    assert torch.equal(torch.rand(3), expected)
+    assert training.train(task, nn.MSELoss()) == first
+    assert torch.get_num_threads() == threads
+
+
+def test_a_loss_that_is_slightly_off_is_noticed():
+    task = tasks.prepare("mse_loss")
+    right, wrong = (training.train(task, loss) for loss in (nn.MSELoss(), Off()))
+    assert training.difference(right, right) == 0
+    assert training.difference(right, wrong) > demo.TOLERANCE
+
+
+def test_nan_does_not_agree(results):
+    result = results["mse_loss"]
+    broken = training.Run([math.nan] * result.task.steps, 0.0, 0.0)
+    assert not replace(result, ours=broken).agrees
+
+
+def test_the_run_reports_its_progress():
+    seen = []
+    demo.run(["mse_loss"], lambda loss, stage: seen.append((loss, stage)))
+    assert seen == [("mse_loss", stage) for stage in demo.STAGES]
+
+
+# Known numbers
+
+
+@pytest.mark.parametrize("row", known.KNOWN, ids=str)
+def test_known_numbers(row):
+    checked = known.compute(row)
+    if checked.skipped:
+        pytest.skip(f"there is no {row.loss} yet")
+    assert checked.agrees, checked
+
+
+def test_known_numbers_are_those_of_torch(monkeypatch):
+    monkeypatch.setattr(known, "functional", torch.nn.functional)
+    assert all(row.agrees for row in known.check())
+
+
+def test_a_known_number_that_is_off_is_noticed(monkeypatch):
+    def off(input, target, reduction="mean"):
+        return functional.l1_loss(input, target, reduction=reduction) * (1 + 1e-4)
+
+    monkeypatch.setattr(known, "functional", type("Functional", (), {"l1_loss": staticmethod(off)}))
+    (row,) = known.check(["l1_loss"])
+    assert not row.agrees
+    text = rendered(100, report.known_numbers([row]))
+    assert "✗ 0 of 1 known numbers agree to 2e-05" in text
+    assert "l1_loss(): mean 1.13" in text
+
+
+def test_a_loss_that_does_not_exist_yet_is_skipped(monkeypatch):
+    monkeypatch.setattr(known, "functional", type("Functional", (), {}))
+    (row,) = known.check(["cross_entropy"])
+    assert row.skipped
+    assert not row.agrees
+    assert "not there yet: cross_entropy" in rendered(100, report.known_numbers([row]))
+
+
+# Race
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_race_inputs_are_legal_and_only_what_a_model_makes_is_trained(name):
+    task = tasks.prepare(name)
+    _, ours = demo.twins(task)
+    tensors = task.inputs(SMALL, data.generator())
+    assert ours(*tensors).isfinite()
+    names = inspect.signature(getattr(torch.nn.functional, name)).parameters
+    trained = {"input", "input1", "input2", "var"}
+    for tensor, argument in zip(tensors, names, strict=False):
+        assert tensor.requires_grad == (argument in trained), argument
+
+
+def test_laps_alternate():
+    order = []
+
+    class Logged(nn.MSELoss):
+        def __init__(self, name):
+            super().__init__()
+            self.name = name
+
+        def forward(self, input, target):
+            order.append(self.name)
+            return super().forward(input, target)
+
+    outcome = race.race(Logged("A"), Logged("B"), race.regression)
+    assert "".join(order) == "ABABAB"  # the first two warm up
+    assert len(outcome.theirs) == len(outcome.ours) == race.PAIRS
+    assert outcome.elements == 200
+
+
+def test_speedup_is_the_median_ratio():
+    assert race.Race(1, [2.0, 4.0, 900.0], [1.0, 1.0, 1.0]).speedup == 4
+
+
+# Report
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_table_fits_and_tells_everything(results, width):
+    shown = list(results.values())
+    text = rendered(width, report.table(shown), report.summary(shown))
+    assert max(map(len, text.splitlines())) <= width
+    assert "…" not in text
+    for name, result in results.items():
+        assert name in text or all(line in text for line in report.fold(name).splitlines())
+        assert f"{result.ours.after:{result.task.metric.format}}" in text
+    assert f"{len(shown)} of {len(shown)} losses train as with torch.nn" in text
+
+
+def test_a_training_that_differs_is_marked(results):
+    result = replace(results["mse_loss"], ours=results["l1_loss"].ours)
+    assert "✗" in rendered(80, report.table([result]))
+    assert "✗ 0 of 1 losses" in rendered(80, report.summary([result]))
+
+
+def test_sparkline():
+    assert report.sparkline([float(x) for x in range(8, 0, -1)], 8) == "█▇▆▅▄▃▂▁"
+    assert report.sparkline([1.0] * 100, 5) == "▁" * 5
+    assert len(report.sparkline([2.0, 1.0], 20)) == 2
+
+
+def test_long_names_are_folded_before_underscores():
+    lines = report.fold("binary_cross_entropy_with_logits").split("\n")
+    assert lines == ["binary_cross_entropy", "_with_logits"]
+
+
+def test_the_json_file_holds_everything(results, tmp_path):
+    path = tmp_path / "demo.json"
+    report.write(path, known.check(), list(results.values()))
+    written = json.loads(path.read_text(encoding="utf-8"))
+    assert [row["loss"] for row in written["losses"]] == LOSSES
+    assert len(written["known_numbers"]) == len(known.KNOWN)
+    assert written["versions"]["torch"] == metadata.version("torch")
+    assert written["machine"]["threads"] == torch.get_num_threads()
+    for row in written["losses"]:
+        points = len(row["onepass"]["trajectory"])
+        assert points == len(row["torch"]["trajectory"])
+        assert report.KEPT // 2 <= points <= report.KEPT
+        assert row["race"]["speedup"] > 0
