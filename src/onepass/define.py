@@ -84,9 +84,14 @@ class Pointwise:
     """
 
     def __init__(
-        self, formula: Callable[..., Any], domains: Mapping[str, Domain], card: Card | None
+        self,
+        formula: Callable[..., Any],
+        domains: Mapping[str, Domain],
+        card: Card | None = None,
+        fused: Callable[..., Tensor] | None = None,
     ) -> None:
         self.formula = formula
+        self.fused = fused
         self.name: str = formula.__name__
         self.card = card
         self.kernels: dict[Any, Any] = {}
@@ -148,29 +153,37 @@ class Pointwise:
             )
         known = (*names, *self.parameters, *self.flags, *_WEIGHTING)
         checks.unknown_options(self.name, options, known)
-        given = dict(zip(names, tensors, strict=False))
-        for name in names:
+        given: list[Any] = [*tensors, *(options.pop(name, None) for name in names[len(tensors) :])]
+        for name, thing in zip(self.tensors, given, strict=False):
+            if thing is None:
+                raise TypeError(f"{self.name}() is missing `{name}`")
+        for name in names[: len(tensors)]:
             if name in options:
-                if name in given:
-                    raise TypeError(f"{self.name}() got two values for `{name}`.")
-                given[name] = options.pop(name)
-        for name in self.tensors:
-            if name not in given:
-                raise TypeError(f"{self.name}() is missing `{name}`.")
+                raise TypeError(f"{self.name}() got two values for `{name}`")
         weighting = {name: options.pop(name) for name in _WEIGHTING if name in options}
-        return self.evaluate(given, options, **weighting)
+        return self.evaluate(tuple(given), options, **weighting)
 
     def evaluate(
-        self, tensors: Mapping[str, Tensor | None], options: Mapping[str, Any], **weighting: Any
+        self,
+        tensors: tuple[Tensor | None, ...],
+        options: Mapping[str, Any],
+        reduction: str = "mean",
+        weight: Tensor | None = None,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
     ) -> Tensor:
-        """The loss of named tensors (None: not given), parameters and flags."""
-        for name in weighting:
-            if name not in _WEIGHTING:
-                raise TypeError(f"{self.name}() got an unexpected keyword argument {name!r}")
-        names = tuple([name for name in tensors if tensors[name] is not None])
-        given = [tensors[name] for name in names]
+        """The loss of tensors in the formula's order (None: an optional one not given)."""
         parameters, flags = self.settings(options) if options else (self.parameters, self.flags)
-        return dispatch.evaluate(self, names, given, parameters, flags, **weighting)  # type: ignore[arg-type]
+        names = self.tensors
+        if len(tensors) > len(names):
+            every = (*names, *self.optional)
+            names = tuple([n for n, t in zip(every, tensors, strict=True) if t is not None])
+            tensors = tuple([given for given in tensors if given is not None])
+        return dispatch.evaluate(
+            self, names, tensors, parameters, flags,  # type: ignore[arg-type]
+            reduction, weight, sample_weight, mask, normalizer,
+        )  # fmt: skip
 
     def settings(self, options: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, bool]]:
         """Parameters and flags, validated, defaults filled in."""
@@ -244,21 +257,28 @@ def _found(module: str, qualname: str) -> Any:
 def pointwise(formula: Callable[..., Any], /) -> Pointwise: ...
 @overload
 def pointwise(
-    *, card: Card | None = None, **domains: Domain
+    *, card: Card | None = None, fused: Callable[..., Tensor] | None = None, **domains: Domain
 ) -> Callable[[Callable[..., Any]], Pointwise]: ...
 def pointwise(
-    formula: Callable[..., Any] | None = None, /, *, card: Card | None = None, **domains: Domain
+    formula: Callable[..., Any] | None = None,
+    /,
+    *,
+    card: Card | None = None,
+    fused: Callable[..., Tensor] | None = None,
+    **domains: Domain,
 ) -> Any:
     """Make a loss of a formula: a plain-torch function of one element of each tensor.
 
     Arguments without a default are tensors, with None optional tensors, with a number parameters,
     with a bool flags. `domains` say which values the arguments may have (REAL if not given).
+    `fused` may name an operation of torch's that is the same loss, called with the tensors, torch's
+    number for the reduction and the parameters; it serves tiny tensors.
     The formula's derivative, its CPU kernel, reductions, weights and errors are derived.
     Raises FormulaError if the function cannot be a pointwise formula.
     """
     if formula is not None:
-        return Pointwise(formula, domains, card)
-    return lambda function: Pointwise(function, domains, card)
+        return Pointwise(formula, domains)
+    return lambda function: Pointwise(function, domains, card, fused)
 
 
 def register(loss: Pointwise, module: type[torch.nn.Module] | None) -> None:

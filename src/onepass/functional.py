@@ -1,6 +1,6 @@
 """The losses of torch.nn.functional: same names, same positional order, same defaults.
 
-Beyond torch, every loss takes by keyword (`Weighting`)
+Beyond torch, every loss takes by keyword
 
 - `sample_weight`: a tensor that broadcasts to the unreduced loss; mean = sum(w l) / sum(w).
 - `mask`: a bool tensor, True where an element counts. What does not count contributes exactly 0
@@ -19,7 +19,7 @@ raises in their place.
 from __future__ import annotations
 
 import warnings
-from typing import Any, TypedDict, Unpack
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -31,14 +31,6 @@ from onepass.runtime.reduce import product
 _Flag = bool | None  # of the deprecated size_average and reduce
 
 
-class Weighting(TypedDict, total=False):
-    """What every loss takes beyond torch."""
-
-    sample_weight: Tensor | None
-    mask: Tensor | None
-    normalizer: float | Tensor | None
-
-
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -46,18 +38,23 @@ def l1_loss(
     reduce: _Flag = None,
     reduction: str = "mean",
     weight: Tensor | None = None,
-    **weighting: Unpack[Weighting],
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
 ) -> Tensor:
     """Absolute error: abs(input - target).
 
     `weight` multiplies and counts, as sample_weight does. Laplace (1774).
     """
-    weighting["sample_weight"] = product(weight, weighting.get("sample_weight"))
+    sample_weight = product(weight, sample_weight)
     return regression.l1_loss.evaluate(
-        {"input": input, "target": target},
+        (input, target),
         {},
         reduction=legacy_reduction(size_average, reduce, reduction),
-        **weighting,
+        sample_weight=sample_weight,
+        mask=mask,
+        normalizer=normalizer,
     )
 
 
@@ -68,18 +65,23 @@ def mse_loss(
     reduce: _Flag = None,
     reduction: str = "mean",
     weight: Tensor | None = None,
-    **weighting: Unpack[Weighting],
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
 ) -> Tensor:
     """Squared error: (input - target)^2.
 
     `weight` multiplies and counts, as sample_weight does. Gauss (1809).
     """
-    weighting["sample_weight"] = product(weight, weighting.get("sample_weight"))
+    sample_weight = product(weight, sample_weight)
     return regression.mse_loss.evaluate(
-        {"input": input, "target": target},
+        (input, target),
         {},
         reduction=legacy_reduction(size_average, reduce, reduction),
-        **weighting,
+        sample_weight=sample_weight,
+        mask=mask,
+        normalizer=normalizer,
     )
 
 
@@ -89,7 +91,10 @@ def huber_loss(
     reduction: str = "mean",
     delta: float = 1.0,
     weight: Tensor | None = None,
-    **weighting: Unpack[Weighting],
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
 ) -> Tensor:
     """Squared error up to `delta` > 0, linear beyond.
 
@@ -97,11 +102,13 @@ def huber_loss(
     (1964), doi:10.1214/aoms/1177703732.
     """
     return regression.huber_loss.evaluate(
-        {"input": input, "target": target},
+        (input, target),
         {"delta": delta},
         reduction=reduction,
         weight=weight,
-        **weighting,
+        sample_weight=sample_weight,
+        mask=mask,
+        normalizer=normalizer,
     )
 
 
@@ -112,17 +119,22 @@ def smooth_l1_loss(
     reduce: _Flag = None,
     reduction: str = "mean",
     beta: float = 1.0,
-    **weighting: Unpack[Weighting],
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
 ) -> Tensor:
     """Absolute error, rounded off within `beta` >= 0 of the target.
 
     Girshick (2015), doi:10.1109/ICCV.2015.169.
     """
     return regression.smooth_l1_loss.evaluate(
-        {"input": input, "target": target},
+        (input, target),
         {"beta": beta},
         reduction=legacy_reduction(size_average, reduce, reduction),
-        **weighting,
+        sample_weight=sample_weight,
+        mask=mask,
+        normalizer=normalizer,
     )
 
 
@@ -133,7 +145,10 @@ def gaussian_nll_loss(
     full: bool = False,
     eps: float = 1e-6,
     reduction: str = "mean",
-    **weighting: Unpack[Weighting],
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
 ) -> Tensor:
     """Negative log-likelihood of `target` under a normal distribution with mean `input`.
 
@@ -143,10 +158,12 @@ def gaussian_nll_loss(
     """
     variance = _as_variance(var, input)
     return likelihood.gaussian_nll_loss.evaluate(
-        {"input": input, "target": target, "var": variance},
+        (input, target, variance),
         {"full": full, "eps": eps},
         reduction=reduction,
-        **weighting,
+        sample_weight=sample_weight,
+        mask=mask,
+        normalizer=normalizer,
     )
 
 
@@ -159,7 +176,10 @@ def poisson_nll_loss(
     eps: float = 1e-8,
     reduce: _Flag = None,
     reduction: str = "mean",
-    **weighting: Unpack[Weighting],
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
 ) -> Tensor:
     """Negative log-likelihood of the count `target` under a Poisson distribution.
 
@@ -168,10 +188,12 @@ def poisson_nll_loss(
     Wedderburn (1972), doi:10.2307/2344614.
     """
     return likelihood.poisson_nll_loss.evaluate(
-        {"input": input, "target": target},
+        (input, target),
         {"log_input": log_input, "full": full, "eps": eps},
         reduction=legacy_reduction(size_average, reduce, reduction),
-        **weighting,
+        sample_weight=sample_weight,
+        mask=mask,
+        normalizer=normalizer,
     )
 
 
@@ -182,7 +204,10 @@ def kl_div(
     reduce: _Flag = None,
     reduction: str = "mean",
     log_target: bool = False,
-    **weighting: Unpack[Weighting],
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
 ) -> Tensor:
     """Kullback-Leibler divergence of `target` from the log-probabilities `input`.
 
@@ -192,10 +217,12 @@ def kl_div(
     """
     _warn_of_mean(size_average, reduce, reduction)
     return divergence.kl_div.evaluate(
-        {"input": input, "target": target},
+        (input, target),
         {"log_target": log_target},
         reduction=legacy_reduction(size_average, reduce, reduction),
-        **weighting,
+        sample_weight=sample_weight,
+        mask=mask,
+        normalizer=normalizer,
     )
 
 
@@ -206,7 +233,10 @@ def binary_cross_entropy(
     size_average: _Flag = None,
     reduce: _Flag = None,
     reduction: str = "mean",
-    **weighting: Unpack[Weighting],
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
 ) -> Tensor:
     """Cross entropy of the probability `input` with the truth `target`, both in [0, 1].
 
@@ -215,11 +245,13 @@ def binary_cross_entropy(
     doi:10.1111/j.2517-6161.1952.tb00104.x.
     """
     return binary.binary_cross_entropy.evaluate(
-        {"input": input, "target": target},
+        (input, target),
         {},
         reduction=legacy_reduction(size_average, reduce, reduction),
         weight=weight,
-        **weighting,
+        sample_weight=sample_weight,
+        mask=mask,
+        normalizer=normalizer,
     )
 
 
@@ -231,7 +263,10 @@ def binary_cross_entropy_with_logits(
     reduce: _Flag = None,
     reduction: str = "mean",
     pos_weight: Tensor | None = None,
-    **weighting: Unpack[Weighting],
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
 ) -> Tensor:
     """Cross entropy of the probability sigmoid(input) with the truth `target` in [0, 1].
 
@@ -240,11 +275,13 @@ def binary_cross_entropy_with_logits(
     doi:10.1111/j.2517-6161.1958.tb00292.x.
     """
     return binary.binary_cross_entropy_with_logits.evaluate(
-        {"input": input, "target": target, "pos_weight": pos_weight},
+        (input, target, pos_weight),
         {},
         reduction=legacy_reduction(size_average, reduce, reduction),
         weight=weight,
-        **weighting,
+        sample_weight=sample_weight,
+        mask=mask,
+        normalizer=normalizer,
     )
 
 
@@ -254,17 +291,22 @@ def soft_margin_loss(
     size_average: _Flag = None,
     reduce: _Flag = None,
     reduction: str = "mean",
-    **weighting: Unpack[Weighting],
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
 ) -> Tensor:
     """Logistic loss log(1 + exp(-target input)) of labels -1 and 1.
 
     Friedman, Hastie and Tibshirani (2000), doi:10.1214/aos/1016218223.
     """
     return binary.soft_margin_loss.evaluate(
-        {"input": input, "target": target},
+        (input, target),
         {},
         reduction=legacy_reduction(size_average, reduce, reduction),
-        **weighting,
+        sample_weight=sample_weight,
+        mask=mask,
+        normalizer=normalizer,
     )
 
 
@@ -276,17 +318,22 @@ def margin_ranking_loss(
     size_average: _Flag = None,
     reduce: _Flag = None,
     reduction: str = "mean",
-    **weighting: Unpack[Weighting],
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
 ) -> Tensor:
     """max(0, -target (input1 - input2) + margin): target 1 wants input1 higher, -1 input2.
 
     Herbrich, Graepel and Obermayer (1999), doi:10.1049/cp:19991091.
     """
     return ranking.margin_ranking_loss.evaluate(
-        {"input1": input1, "input2": input2, "target": target},
+        (input1, input2, target),
         {"margin": margin},
         reduction=legacy_reduction(size_average, reduce, reduction),
-        **weighting,
+        sample_weight=sample_weight,
+        mask=mask,
+        normalizer=normalizer,
     )
 
 
@@ -297,17 +344,22 @@ def hinge_embedding_loss(
     size_average: _Flag = None,
     reduce: _Flag = None,
     reduction: str = "mean",
-    **weighting: Unpack[Weighting],
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
 ) -> Tensor:
     """The distance `input` where target is 1, max(0, margin - input) where it is -1.
 
     Hadsell, Chopra and LeCun (2006), doi:10.1109/CVPR.2006.100, without their squares.
     """
     return ranking.hinge_embedding_loss.evaluate(
-        {"input": input, "target": target},
+        (input, target),
         {"margin": margin},
         reduction=legacy_reduction(size_average, reduce, reduction),
-        **weighting,
+        sample_weight=sample_weight,
+        mask=mask,
+        normalizer=normalizer,
     )
 
 

@@ -27,6 +27,7 @@ def l1_loss(input: Tensor, target: Tensor) -> Tensor:
 
 
 @pointwise(
+    fused=torch._C._nn.mse_loss,  # type: ignore[attr-defined]
     card=Card(
         task="regression",
         best_for="general regression with roughly normal errors, large errors hurting most",
@@ -39,7 +40,7 @@ def l1_loss(input: Tensor, target: Tensor) -> Tensor:
         ),
         relatives=("l1_loss", "huber_loss", "gaussian_nll_loss"),
         sources=("Gauss (1809), Theoria motus corporum coelestium",),
-    )
+    ),
 )
 def mse_loss(input: Tensor, target: Tensor) -> Tensor:
     """Squared error: an element pulls in proportion to how far off it is.
@@ -52,6 +53,7 @@ def mse_loss(input: Tensor, target: Tensor) -> Tensor:
 
 @pointwise(
     delta=POSITIVE,
+    fused=torch._C._nn.huber_loss,  # type: ignore[attr-defined]
     card=Card(
         task="regression",
         best_for="mostly well-behaved targets with some outliers",
@@ -69,11 +71,12 @@ def huber_loss(input: Tensor, target: Tensor, *, delta: float = 1.0) -> Tensor:
     """
     error = input - target
     size = torch.abs(error)
-    return torch.where(size <= delta, 0.5 * error * error, delta * (size - 0.5 * delta))
+    return torch.where(size < delta, 0.5 * error * error, delta * (size - 0.5 * delta))
 
 
 @pointwise(
     beta=NONNEGATIVE,
+    fused=torch._C._nn.smooth_l1_loss,  # type: ignore[attr-defined]
     card=Card(
         task="regression",
         best_for="box regression and localisation in object detection",

@@ -21,6 +21,7 @@ class Loss(Protocol):
     formula: Callable[..., Any]
     domains: Mapping[str, Domain]
     kernels: dict[Any, Any]
+    fused: Callable[..., Tensor] | None
 
     def results(
         self, names: tuple[str, ...], flags: Mapping[str, bool]

@@ -24,7 +24,7 @@ def agreement(
     """The shape and the dtype of the unreduced loss of these tensors, if they fit together."""
     are_tensors(loss, names, tensors)
     shape, dtype, device = tensors[0].shape, tensors[0].dtype, tensors[0].device
-    for tensor in tensors:
+    for tensor in tensors[1:]:
         if tensor.shape != shape or tensor.dtype is not dtype or tensor.device != device:
             break
     else:
@@ -36,11 +36,11 @@ def agreement(
 
 def are_tensors(loss: str, names: Sequence[str], things: Sequence[Any]) -> None:
     """Refuse what is no tensor."""
-    for name, thing in zip(names, things, strict=True):
+    for place, thing in enumerate(things):
         if not isinstance(thing, Tensor):
             raise DtypeError(
-                f"{loss}: `{name}` must be a tensor, got {type(thing).__name__}: {thing!r:.60}. "
-                f"Write torch.as_tensor({name})."
+                f"{loss}: `{names[place]}` must be a tensor, got {type(thing).__name__}: "
+                f"{thing!r:.60}. Write torch.as_tensor({names[place]})."
             )
 
 

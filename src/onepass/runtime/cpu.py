@@ -74,12 +74,14 @@ def _in_one_order(
     call: Call, tensors: Sequence[Tensor]
 ) -> tuple[Sequence[Tensor], Tensor | None, Stride]:
     """Operands and weight so that one loop can walk them all, and the strides of that walk."""
-    shape, weight = call.shape, call.weight
-    if all(tensor.is_contiguous() and tensor.shape == shape for tensor in tensors):
-        stride, operands = tensors[0].stride(), tensors
+    shape, weight, operands = call.shape, call.weight, tensors
+    for tensor in tensors:
+        if not tensor.is_contiguous() or tensor.shape != shape:
+            stride = common_stride(shape, tensors)
+            operands = [aligned(tensor, shape, stride) for tensor in tensors]
+            break
     else:
-        stride = common_stride(shape, tensors)
-        operands = [aligned(tensor, shape, stride) for tensor in tensors]
+        stride = tensors[0].stride()
     return operands, None if weight is None else aligned(weight, shape, stride), stride
 
 
@@ -90,10 +92,10 @@ def _kernel(
     wanted: Sequence[bool],
     each: bool,
 ) -> kernels.Loaded:
-    storage = tuple((operand.dtype, operand.numel() == 1) for operand in operands)
-    weighted = None if weight is None else (weight.dtype, weight.numel() == 1)
-    flags = tuple(call.flags.values())
-    key = (call.names, flags, storage, weighted, tuple(wanted), each, call.dtype)
+    storage = [(operand.dtype, operand.numel() == 1) for operand in operands]
+    if weight is not None:
+        storage.append((weight.dtype, weight.numel() == 1))
+    key = (call.names, *call.flags.values(), *storage, *wanted, each, call.dtype)
     loaded = call.loss.kernels.get(key)
     if loaded is None:
         kernel = _described(call, operands, weight, wanted, each)
@@ -143,11 +145,9 @@ def _run(
     written: Sequence[Tensor],
     scale: float,
 ) -> float:
-    addresses = [tensor.data_ptr() for tensor in operands]
-    if weight is not None:
-        addresses.append(weight.data_ptr())
-    addresses.extend(tensor.data_ptr() for tensor in written)
-    return kernel(addresses, [*call.parameters.values(), scale], call.shape.numel())
+    walked = (*operands, *written) if weight is None else (*operands, weight, *written)
+    numbers = (*call.parameters.values(), scale)
+    return kernel(map(Tensor.data_ptr, walked), numbers, call.shape.numel())
 
 
 def _gradient_memory(
@@ -165,17 +165,17 @@ def _handed_back(
 ) -> Gradients:
     """A gradient for every wanted tensor, in its shape: what was broadcast is summed."""
     rest = iter(written)
-    handed: Gradients = []
-    for tensor, need in zip(tensors, wanted, strict=True):
-        gradient = next(rest) if need else None
-        if gradient is not None and gradient.shape != tensor.shape:
-            gradient = gradient.sum_to_size(tensor.shape)
-        handed.append(gradient)
-    return handed
+    gradients = [next(rest) if need else None for need in wanted]
+    return [
+        gradient.sum_to_size(tensor.shape)
+        if gradient is not None and gradient.shape != tensor.shape
+        else gradient
+        for tensor, gradient in zip(tensors, gradients, strict=True)
+    ]
 
 
 def _reduced(call: Call, tensors: Sequence[Tensor], total: float) -> Tensor:
-    if math.isnan(total):
+    if total != total:
         checks.enforced_domains(call, tensors)
     return torch.scalar_tensor(_quotient(total, _denominator(call)), dtype=call.dtype)
 

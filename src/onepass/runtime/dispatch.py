@@ -21,6 +21,8 @@ _KERNEL_DTYPES = frozenset(
         torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
     }
 )  # fmt: skip
+_TORCHS_NUMBER = {"none": 0, "mean": 1, "sum": 2}  # torch's C++ enumeration of reductions
+_TINY = 4096  # elements up to which torch's own fused operation, where there is one, is faster
 _PLAIN = (Tensor, torch.nn.Parameter)
 
 _engine: ContextVar[str] = ContextVar("onepass_engine", default="auto")
@@ -44,27 +46,47 @@ def engine(name: str) -> Iterator[None]:
 def evaluate(
     loss: Loss,
     names: tuple[str, ...],
-    tensors: Sequence[Tensor],
+    tensors: tuple[Tensor, ...],
     parameters: Mapping[str, float],
     flags: Mapping[str, bool],
-    reduction: str = "mean",
-    weight: Tensor | None = None,
-    sample_weight: Tensor | None = None,
-    mask: Tensor | None = None,
-    normalizer: float | Tensor | None = None,
+    reduction: str,
+    weight: Tensor | None,
+    sample_weight: Tensor | None,
+    mask: Tensor | None,
+    normalizer: float | Tensor | None,
 ) -> Tensor:
     """The loss of these tensors."""
     shape, dtype = checks.agreement(loss.name, names, tensors)
+    if weight is None and sample_weight is None and mask is None and normalizer is None:
+        if loss.fused is not None and _is_tiny(shape, dtype, tensors):
+            number = _TORCHS_NUMBER.get(reduction)
+            if number is not None and all(parameters.values()):
+                return loss.fused(*tensors, number, *parameters.values())
+        total, denominator = None, reduce.count(loss.name, shape, reduction)
+    else:
+        total, denominator = reduce.weighting(
+            loss.name, shape, reduction, weight, sample_weight, mask, normalizer
+        )
     if dtype.itemsize == 2 and torch.is_autocast_enabled(tensors[0].device.type):
         dtype = torch.float32
-    total, denominator = reduce.weighting(
-        loss.name, shape, reduction, weight, sample_weight, mask, normalizer
-    )
     call = Call(loss, names, parameters, flags, shape, dtype, reduction, total, denominator)
     return _run(call, tensors)
 
 
-def _run(call: Call, tensors: Sequence[Tensor]) -> Tensor:
+def _is_tiny(shape: torch.Size, dtype: torch.dtype, tensors: Sequence[Tensor]) -> bool:
+    """Whether torch's own operation is the faster way: our call costs more than its arithmetic."""
+    if torch.compiler.is_compiling() or _engine.get() != "auto":
+        return False
+    first = tensors[0]
+    return (
+        shape.numel() <= _TINY
+        and (dtype is torch.float32 or dtype is torch.float64)
+        and all(t.shape == shape and t.dtype is dtype for t in tensors)
+        and first.is_cpu
+    )
+
+
+def _run(call: Call, tensors: tuple[Tensor, ...]) -> Tensor:
     if torch.compiler.is_compiling():
         return eager.evaluate(call, tensors)
     chosen, obstacle = _engine.get(), _obstacle(call, tensors)
@@ -94,23 +116,31 @@ def _obstacle(call: Call, tensors: Sequence[Tensor]) -> str | None:
         return "a dispatch mode is active"
     if torch.autograd.forward_ad._current_level >= 0:
         return "forward-mode differentiation is active"
-    for tensor in tensors if call.weight is None else (*tensors, call.weight):
-        if (why := _unfit(tensor)) is not None:
-            return why
+    for tensor in tensors:
+        if not _is_data(tensor):
+            return f"a tensor is {_described(tensor)}"
     for given in (call.weight, call.denominator):
-        if isinstance(given, Tensor) and given.requires_grad:
-            return "a weight or the normalizer requires its gradient"
+        if isinstance(given, Tensor) and (given.requires_grad or not _is_data(given)):
+            return f"a weight or the normalizer is {_described(given)}"
     return None if call.shape.numel() else "there are no elements"
 
 
-def _unfit(tensor: Tensor) -> str | None:
-    if type(tensor) not in _PLAIN:
-        return f"{type(tensor).__name__} is a subclass of Tensor"
-    if not tensor.is_cpu or tensor.layout is not torch.strided:
-        return f"a tensor is {tensor.layout} on {tensor.device}"
-    if tensor.dtype not in _KERNEL_DTYPES or tensor.is_neg():
-        return f"a tensor is {tensor.dtype}, or lazily negated"
-    return None
+def _is_data(tensor: Tensor) -> bool:
+    """Whether the tensor is numbers in this machine's memory and nothing else."""
+    return (
+        type(tensor) in _PLAIN
+        and tensor.is_cpu
+        and tensor.layout is torch.strided
+        and tensor.dtype in _KERNEL_DTYPES
+        and not tensor.is_neg()
+    )
+
+
+def _described(tensor: Tensor) -> str:
+    kind = "" if type(tensor) in _PLAIN else f"a {type(tensor).__name__}, "
+    kind += "lazily negated, " if tensor.is_neg() else ""
+    kind += "asking for its gradient, " if tensor.requires_grad else ""
+    return f"{kind}{tensor.dtype}, {tensor.layout}, on {tensor.device}"
 
 
 _said: set[tuple[str, str]] = set()

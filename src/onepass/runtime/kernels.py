@@ -11,7 +11,7 @@ import ctypes
 import linecache
 import threading
 from array import array
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from onepass.runtime import vectormath
 from onepass.runtime.threads import over_blocks
 
 _loading = threading.RLock()  # LLVM's bindings are not thread-safe
-_PARALLEL = 4 * BLOCK  # elements from which waking a thread pays
 
 
 class Loaded:
@@ -36,18 +35,21 @@ class Loaded:
         self._function = ctypes.CFUNCTYPE(ctypes.c_int32, *signature, *[ctypes.c_int64] * 3)(
             address
         )
-        self._unused = ctypes.addressof(_scratch), ctypes.addressof(_scratch)
+        self._unused = (ctypes.addressof(_scratch),) * 2
 
-    def __call__(self, addresses: Sequence[int], numbers: Sequence[float], size: int) -> float:
-        """Run over `size` elements; the sum of the values, if the kernel computes it."""
-        blocks = -(-size // BLOCK)
+    def __call__(self, addresses: Iterable[int], numbers: Sequence[float], count: int) -> float:
+        """Run over `count` elements; the sum of the values, if the kernel computes it."""
+        if count <= BLOCK:
+            partials = array("d", (0.0,))
+            self._function(
+                *self._unused, *addresses, partials.buffer_info()[0], *numbers, count, 0, 1
+            )
+            return partials[0]
+        blocks = -(-count // BLOCK)
         partials = array("d", bytes(8 * blocks))
-        fixed = (*self._unused, *addresses, partials.buffer_info()[0], *numbers, size)
-        if size <= _PARALLEL:
-            self._function(*fixed, 0, blocks)
-        else:
-            over_blocks(lambda first, last: self._function(*fixed, first, last), blocks)
-        return partials[0] if blocks == 1 else sum(partials)
+        fixed = (*self._unused, *addresses, partials.buffer_info()[0], *numbers, count)
+        over_blocks(lambda first, last: self._function(*fixed, first, last), blocks)
+        return sum(partials)
 
 
 _scratch = (ctypes.c_void_p * 2)()

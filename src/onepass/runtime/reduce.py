@@ -24,6 +24,16 @@ from onepass.runtime import checks
 REDUCTIONS = ("none", "mean", "sum", "batchmean")
 
 
+def count(loss: str, shape: torch.Size, reduction: str) -> float:
+    """The denominator where every element counts."""
+    if reduction == "mean":
+        return float(shape.numel())
+    if reduction == "batchmean":
+        return float(shape[0]) if shape else 1.0
+    checks.reduction(loss, reduction, REDUCTIONS)
+    return 1.0
+
+
 def weighting(
     loss: str,
     shape: torch.Size,
@@ -34,10 +44,7 @@ def weighting(
     normalizer: float | Tensor | None,
 ) -> tuple[Tensor | None, float | Tensor]:
     """The one weight of every element, and the denominator; both known before the pass."""
-    if reduction not in REDUCTIONS:
-        checks.reduction(loss, reduction, REDUCTIONS)
-    if weight is None and sample_weight is None and mask is None and normalizer is None:
-        return None, _count(shape, reduction)
+    elements = count(loss, shape, reduction)
     for name, given in (("weight", weight), ("sample_weight", sample_weight), ("mask", mask)):
         if given is not None:
             _check_weight(loss, name, given, shape)
@@ -46,7 +53,7 @@ def weighting(
     if normalizer is not None:
         return total, _checked_normalizer(loss, normalizer, reduction)
     if counting is None or reduction in ("none", "sum"):
-        return total, _count(shape, reduction)
+        return total, elements
     if reduction == "batchmean":
         return total, _rows_that_count(counting, shape)
     return total, _sum(counting) * (shape.numel() / max(counting.numel(), 1))
@@ -58,14 +65,6 @@ def product(a: Tensor | None, b: Tensor | None) -> Tensor | None:
         return b if a is None else a
     zero = torch.zeros((), dtype=a.dtype, device=a.device)
     return torch.where(b != 0, a * b, zero)
-
-
-def _count(shape: torch.Size, reduction: str) -> float:
-    if reduction == "mean":
-        return float(shape.numel())
-    if reduction == "batchmean" and shape:
-        return float(shape[0])
-    return 1.0
 
 
 def _rows_that_count(counting: Tensor, shape: torch.Size) -> float | Tensor:
