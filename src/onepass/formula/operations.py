@@ -124,7 +124,6 @@ _ROWS = [
     Operation("digamma", (torch.digamma,), None),
     Operation("sin", (torch.sin,), lambda y, x: (make("cos", x),)),
     Operation("cos", (torch.cos,), lambda y, x: (-make("sin", x),)),
-    Operation("atan", (torch.atan, torch.arctan), lambda y, x: (1.0 / (1.0 + x * x),)),
     Operation("detach", (torch.Tensor.detach,), lambda y, x: (None,)),
     Operation("with_slope", (with_slope,), lambda y, value, x, slope: (1.0, slope, None)),
     _comparison("greater", torch.gt, torch.greater),

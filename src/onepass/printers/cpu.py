@@ -21,7 +21,7 @@ BLOCK = 16384  # elements of a partial sum: the same for any number of threads, 
 # fmt: off
 _BY_PRECISION = (
     "exp", "log", "log1p", "expm1", "sigmoid", "softplus", "log_sigmoid", "tanh", "erf", "power",
-    "lgamma", "digamma", "sign", "logaddexp", "xlogy", "sin", "cos", "atan",
+    "lgamma", "digamma", "sign", "logaddexp", "xlogy", "sin", "cos",
 )
 # fmt: on
 _ONE_SPELLING = {

@@ -36,8 +36,9 @@ class OnePass(torch.autograd.Function):
         # Released before it is returned, so that autograd takes the buffer without a copy.
         gradients, ctx.gradients = ctx.gradients, None
         factor = upstream.item()
-        if gradients is None or (factor != 1 and call.dtype.itemsize == 2):
-            # A second backward; or a half type, whose gradient must be scaled before it is rounded.
+        if factor != 1 and call.dtype.itemsize == 2:
+            gradients = None  # a half type must be scaled before it is rounded
+        if gradients is None:  # or this is a second backward
             return None, *cpu.value_and_gradients(call, ctx.saved_tensors, wanted, factor)[1]
         if factor != 1:
             for gradient in gradients:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from onepass.errors import EngineError, OnepassError
+from onepass.errors import EngineError
 from onepass.printers.cpu import Kernel, Operand
 from onepass.runtime import checks, kernels, memory
 from onepass.runtime.call import Call
@@ -98,15 +98,19 @@ def _kernel(
     key = (call.names, *call.flags.values(), *storage, *wanted, each, call.dtype)
     loaded = call.loss.kernels.get(key)
     if loaded is None:
-        kernel = _described(call, operands, weight, wanted, each)
-        try:
-            loaded = kernels.load(kernel, *call.loss.results(call.names, call.flags))
-        except OnepassError:
-            raise
-        except Exception as error:  # whatever a compiler may say: the definition still runs
-            raise EngineError(f"its kernel cannot be made ({error})") from error
+        loaded = _made(call, _described(call, operands, weight, wanted, each))
         call.loss.kernels[key] = loaded
+    if isinstance(loaded, EngineError):
+        raise loaded
     return loaded
+
+
+def _made(call: Call, kernel: Kernel) -> kernels.Loaded | EngineError:
+    """The kernel, or why there is none: a compiler that fails is not asked again."""
+    try:
+        return kernels.load(kernel, *call.loss.results(call.names, call.flags))
+    except Exception as error:  # noqa: BLE001  # whatever a compiler may say, the definition runs
+        return EngineError(f"{call.loss.name}: its kernel cannot be made ({error})")
 
 
 def _described(

@@ -96,7 +96,7 @@ def _run(call: Call, tensors: tuple[Tensor, ...]) -> Tensor:
         except (EngineError, FormulaError) as error:
             if chosen == "cpu":
                 raise
-            _say(call.loss.name, str(error))
+            _say(str(error))
     elif chosen == "cpu":
         raise EngineError(f"{call.loss.name}: the cpu engine cannot run this call: {obstacle}.")
     value = eager.evaluate(call, tensors)
@@ -143,10 +143,10 @@ def _described(tensor: Tensor) -> str:
     return f"{kind}{tensor.dtype}, {tensor.layout}, on {tensor.device}"
 
 
-_said: set[tuple[str, str]] = set()
+_said: set[str] = set()
 
 
-def _say(loss: str, why: str) -> None:
-    if (loss, why) not in _said:
-        _said.add((loss, why))
-        warnings.warn(f"{loss}: the definition runs instead: {why}", EngineWarning, stacklevel=4)
+def _say(why: str) -> None:
+    if why not in _said:
+        _said.add(why)
+        warnings.warn(f"{why}. The definition runs instead.", EngineWarning, stacklevel=6)

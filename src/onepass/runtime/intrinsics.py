@@ -14,7 +14,7 @@ from inspect import Parameter, Signature, signature
 from types import FunctionType
 from typing import Any
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba.core import types
 from numba.extending import intrinsic
 
@@ -376,11 +376,3 @@ def _namespace() -> dict[str, Any]:
         **{name: _primitive(name, rule) for name, rule in KERNEL_PRIMITIVES.items()},
         **{name: _function(name, function, kind) for name, (function, kind) in by_name},
     }
-
-
-def object_code(compiled: Any, symbol: str) -> bytes:
-    """Machine code in which the function that numba compiled is called `symbol`."""
-    library = compiled.library
-    module = binding.parse_assembly(library.get_llvm_str())
-    module.get_function(compiled.fndesc.llvm_func_name).name = symbol
-    return library.codegen._tm.emit_object(module)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import linecache
+import os
 import threading
 from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,7 +23,7 @@ from onepass.runtime import cache as disk
 from onepass.runtime import vectormath
 from onepass.runtime.threads import over_blocks
 
-_loading = threading.RLock()  # LLVM's bindings are not thread-safe
+_loading = threading.Lock()  # LLVM's bindings are not thread-safe
 
 
 class Loaded:
@@ -53,6 +54,16 @@ class Loaded:
 
 
 _scratch = (ctypes.c_void_p * 2)()
+
+
+def _unlock() -> None:
+    """A child forked while another thread was loading would wait for it forever."""
+    global _loading
+    _loading = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_unlock)
 
 
 def load(

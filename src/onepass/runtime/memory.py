@@ -73,4 +73,5 @@ def _forget() -> None:
     _free.clear()
 
 
-os.register_at_fork(after_in_child=_forget) if hasattr(os, "register_at_fork") else None
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

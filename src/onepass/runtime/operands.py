@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch._prims_common import is_non_overlapping_and_dense_or_false as is_dense
 
+from onepass.runtime import memory
+
 Stride = tuple[int, ...]
 
 
@@ -23,7 +25,7 @@ def aligned(tensor: Tensor, shape: torch.Size, stride: Stride) -> Tensor:
     """The tensor if it is one number or lies in this order already, else a copy that does."""
     if tensor.numel() == 1 or (tensor.shape == shape and _same_order(tensor, shape, stride)):
         return tensor
-    return torch.empty_strided(shape, stride, dtype=tensor.dtype).copy_(tensor)
+    return memory.empty(shape, stride, tensor.dtype).copy_(tensor)
 
 
 def _same_order(tensor: Tensor, shape: torch.Size, stride: Stride) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-SHAPE = (8_000, 1_000)
+SHAPE = (8_192, 1_024)
 PAIRS = 11
 
 # Legal inputs of a loss; those that a model would produce require their gradient.
