@@ -19,27 +19,31 @@ class Program:
 
     assignments: tuple[tuple[str, Expression], ...]
     results: Mapping[str, Expression]
-    names: Mapping[Expression, str]  # the assigned expressions
+    names: Mapping[Expression, str]  # of the assigned expressions and of the leaves
 
 
 def program(
-    results: Mapping[str, Expression], names: Mapping[Expression, str], taken: Collection[str]
+    results: Mapping[str, Expression],
+    names: Mapping[Expression, str],
+    leaves: Mapping[Expression, str],
+    taken: Collection[str],
 ) -> Program:
-    """Order and name what the results need; no name is one of `taken`."""
+    """Order and name what the results need; no name is one of `taken` or that of a leaf."""
     order = in_order(*results.values())
     uses = Counter(argument for node in order for argument in node.arguments)
     uses.update(results.values())
-    used = set(taken)
+    used = {*taken, *leaves.values()}
     assigned: dict[Expression, str] = {}
     for node in order:
         if node.operation in LEAVES or (uses[node] < 2 and node not in names):
             continue
-        assigned[node] = _free(names.get(node, node.operation), used)
+        assigned[node] = free_name(names.get(node, node.operation), used)
     lines = tuple((assigned[node], node) for node in order if node in assigned)
-    return Program(lines, results, assigned)
+    return Program(lines, results, {**leaves, **assigned})
 
 
-def _free(wish: str, used: set[str]) -> str:
+def free_name(wish: str, used: set[str]) -> str:
+    """The wish, or the wish with the first number that makes it new; `used` learns it."""
     name, count = wish, 1
     while name in used:
         count += 1

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import keyword
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from onepass.formula.expression import Expression
 from onepass.formula.operations import where
-from onepass.formula.program import Program, program
+from onepass.formula.program import Program, free_name, program
 from onepass.formula.trace import parameter, tensor
 from onepass.printers.infix import ATOM, INFIX, Spelling, spelled
 
@@ -40,10 +41,11 @@ _FRAME_WORDS = {
     "write",
 }  # fmt: skip
 _HALF = ("float16", "bfloat16")
+# Leaves of the frame; no argument of a formula can be called so.
+_SCALE, _UPSTREAM, _WEIGHT = parameter("the scale"), tensor("the upstream"), tensor("the weight")
 
 
-@dataclass(frozen=True)
-class Operand:
+class Operand(NamedTuple):
     """A tensor that a kernel reads: one element per element of the loss, or one for all."""
 
     name: str
@@ -96,28 +98,57 @@ class Kernel:
 def text(kernel: Kernel, results: Mapping[str, Expression], names: Mapping[Expression, str]) -> str:
     """The kernel's source: `results` are "value" and the slope by every wanted operand."""
     spellings = _spellings(kernel.precision)
-    body = program(_outputs(kernel, results), names, _taken(kernel, spellings))
-    return "\n".join(_frame(kernel, body, spellings)) + "\n"
+    printed, taken = _printed_names(kernel, spellings)
+    leaves = {tensor(name): printed[name] for name, *_ in kernel.operands}
+    leaves |= {parameter(name): printed[name] for name in kernel.parameters}
+    leaves |= {_SCALE: "scale", _UPSTREAM: "upstream", _WEIGHT: "weight"}
+    outputs = {
+        name if name == "loss" else f"gradient_{printed[name]}": output
+        for name, output in _outputs(kernel, results).items()
+    }
+    body = program(outputs, names, leaves, taken)
+    return "\n".join(_frame(_renamed(kernel, printed), body, spellings)) + "\n"
 
 
 def _outputs(kernel: Kernel, results: Mapping[str, Expression]) -> dict[str, Expression]:
-    """What the kernel assigns in the end: the loss, and slopes times what they are scaled by."""
-    factor = tensor("upstream") if kernel.each else parameter("scale")
-    outputs = {f"gradient_{name}": results[name] * factor for name in kernel.gradients}
-    if kernel.sums or not kernel.gradients:
+    """What the kernel computes in the end: slopes times what they are scaled by, and the loss."""
+    factor = _UPSTREAM if kernel.each else _SCALE
+    outputs = {name: results[name] * factor for name in kernel.gradients}
+    if kernel.sums:
         outputs["loss"] = results["value"]
     if kernel.weight is None:
         return outputs
     # What has no weight counts nothing, whatever it holds.
-    weight = tensor("weight")
-    return {name: where(weight == 0.0, 0.0, weight * x) for name, x in outputs.items()}
+    return {name: where(_WEIGHT == 0.0, 0.0, _WEIGHT * x) for name, x in outputs.items()}
+
+
+def _printed_names(
+    kernel: Kernel, spellings: Mapping[str, Spelling]
+) -> tuple[dict[str, str], set[str]]:
+    """The formula's own arguments under names that the frame does not use, and all names in use."""
+    called = {form.partition("(")[0] for form, _ in spellings.values()}
+    taken = _FRAME_WORDS | called | set(keyword.kwlist)
+    printed = {}
+    for name in (*(operand.name for operand in kernel.operands), *kernel.parameters):
+        printed[name] = free_name(name, taken)
+        taken |= {f"{printed[name]}_at", f"gradient_{printed[name]}"}
+    return printed, taken
+
+
+def _renamed(kernel: Kernel, printed: Mapping[str, str]) -> Kernel:
+    return replace(
+        kernel,
+        operands=tuple(operand._replace(name=printed[operand.name]) for operand in kernel.operands),
+        parameters=tuple(printed[name] for name in kernel.parameters),
+        gradients=tuple(printed[name] for name in kernel.gradients),
+    )
 
 
 def _frame(kernel: Kernel, body: Program, spellings: Mapping[str, Spelling]) -> Iterator[str]:
     precision = kernel.precision
     arguments = [f"{name}_at" for name, _ in kernel.pointers] + list(kernel.numbers)
-    yield f"def {kernel.name}({', '.join(arguments)}, count, first, last):"
-    yield f"    # {_purpose(kernel)}"
+    yield f"def kernel({', '.join(arguments)}, count, first, last):"
+    yield f"    # {kernel.name}: {_purpose(kernel)}"
     for name in kernel.numbers:
         yield f"    {name} = {precision}({name})"
     for operand in filter(lambda operand: operand.single, _read(kernel)):
@@ -136,7 +167,7 @@ def _purpose(kernel: Kernel) -> str:
     value = "value" if kernel.sums else ""
     slopes = f"gradient of {', '.join(kernel.gradients)}" if kernel.gradients else ""
     what = " and ".join(filter(None, (value, slopes)))
-    return f"{what}: reads {reads} per element, writes {len(kernel.written)}"
+    return f"{what}; reads {reads} per element, writes {len(kernel.written)}"
 
 
 def _read(kernel: Kernel) -> tuple[Operand, ...]:
@@ -197,10 +228,3 @@ def _spellings(precision: str) -> dict[str, Spelling]:
 
 def _number(value: float, precision: str) -> str:
     return repr(value) if precision == "float64" else f"float32({value!r})"
-
-
-def _taken(kernel: Kernel, spellings: Mapping[str, Spelling]) -> set[str]:
-    called = {form.partition("(")[0] for form, _ in spellings.values()}
-    pointers = {name for name, _ in kernel.pointers}
-    given = pointers | {f"{name}_at" for name in pointers} | set(kernel.parameters)
-    return _FRAME_WORDS | called | given | set(keyword.kwlist)

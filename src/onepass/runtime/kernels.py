@@ -76,19 +76,25 @@ def load(
         stored = disk.load(f"{name}.o")
         if stored is None:
             path = disk.save_text(f"{name}.py", source)
-            stored = b"\0".join(compiled(source, kernel, path))
+            stored = b"\0".join(compiled(source, kernel, name, path))
             disk.save(f"{name}.o", stored)
         symbol, _, code = stored.partition(b"\0")
         return Loaded(_linked(code, symbol.decode()), kernel)
 
 
-def compiled(source: str, kernel: Kernel, path: Path | None) -> tuple[bytes, bytes]:
-    """The name of the function in the object code, and the object code; numba is imported here."""
+def compiled(
+    source: str, kernel: Kernel, name: str, path: Path | None = None
+) -> tuple[bytes, bytes]:
+    """Object code, and how the function is called in it; numba is imported here.
+
+    `name` becomes part of that: all kernels are linked into one process.
+    """
     import numba
 
     from onepass.runtime import intrinsics
 
-    function = _executed(source, kernel.name, intrinsics.jitted(), path)
+    function = _executed(source, intrinsics.jitted(), path)
+    function.__name__ = function.__qualname__ = f"onepass_{name}"
     pointers = [numba.types.CPointer(_numba_type(dtype)) for _, dtype in kernel.pointers]
     numbers = [numba.float64] * len(kernel.numbers)
     signature = numba.void(*pointers, *numbers, numba.int64, numba.int64, numba.int64)
@@ -98,17 +104,17 @@ def compiled(source: str, kernel: Kernel, path: Path | None) -> tuple[bytes, byt
     return result.fndesc.llvm_func_name.encode(), result.library._get_compiled_object()
 
 
-def plain(source: str, kernel: Kernel) -> Callable[..., None]:
+def plain(source: str) -> Callable[..., None]:
     """The same text as a Python function over numpy arrays, for tests and for reading along."""
-    return _executed(source, kernel.name, vectormath.plain(), None)
+    return _executed(source, vectormath.plain(), None)
 
 
-def _executed(source: str, name: str, functions: dict[str, Any], path: Path | None) -> Any:
-    file = str(path) if path else f"<onepass {name}>"
+def _executed(source: str, functions: dict[str, Any], path: Path | None) -> Any:
+    file = str(path) if path else f"<onepass {disk.key(source)}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     namespace = dict(functions)
     exec(compile(source, file, "exec"), namespace)
-    return namespace[name]
+    return namespace["kernel"]
 
 
 def _numba_type(dtype: str) -> Any:
