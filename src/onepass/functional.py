@@ -12,8 +12,9 @@ deprecated spellings of it. Tensors are float16, bfloat16, float32 or float64; b
 are promoted. The result has the promoted dtype of the tensors, and with "none" the shape to which
 they broadcast, which must be the shape of one of them.
 
-Raised are ShapeError, DtypeError, DomainError and ParameterError, which derive from what torch
-raises in their place.
+What is raised derives from what torch raises in the same place: a ShapeError is a ValueError and
+a RuntimeError, a DtypeError a TypeError and a RuntimeError, a DomainError a ValueError and a
+RuntimeError, a ParameterError a ValueError and a TypeError.
 """
 
 from __future__ import annotations
@@ -46,6 +47,11 @@ def l1_loss(
     """Absolute error: abs(input - target).
 
     `weight` multiplies and counts, as sample_weight does. Laplace (1774).
+
+    Shapes: input and target alike (*), or one broadcasts to the other; the result is () or,
+    with "none", (*).
+
+    Raises: ShapeError, DtypeError, ParameterError (reduction, normalizer).
     """
     sample_weight = product(weight, sample_weight)
     return regression.l1_loss.evaluate(
@@ -73,6 +79,11 @@ def mse_loss(
     """Squared error: (input - target)^2.
 
     `weight` multiplies and counts, as sample_weight does. Gauss (1809).
+
+    Shapes: input and target alike (*), or one broadcasts to the other; the result is () or,
+    with "none", (*).
+
+    Raises: ShapeError, DtypeError, ParameterError (reduction, normalizer).
     """
     sample_weight = product(weight, sample_weight)
     return regression.mse_loss.evaluate(
@@ -100,6 +111,11 @@ def huber_loss(
 
     `weight` multiplies; the mean still divides by the number of elements, as torch's. Huber
     (1964), doi:10.1214/aoms/1177703732.
+
+    Shapes: input and target alike (*), or one broadcasts to the other; the result is () or,
+    with "none", (*). delta is in the unit of input - target.
+
+    Raises: ShapeError, DtypeError, ParameterError (reduction, delta).
     """
     return regression.huber_loss.evaluate(
         (input, target),
@@ -127,6 +143,11 @@ def smooth_l1_loss(
     """Absolute error, rounded off within `beta` >= 0 of the target.
 
     Girshick (2015), doi:10.1109/ICCV.2015.169.
+
+    Shapes: input and target alike (*), or one broadcasts to the other; the result is () or,
+    with "none", (*). beta is in the unit of input - target.
+
+    Raises: ShapeError, DtypeError, ParameterError (reduction, beta).
     """
     return regression.smooth_l1_loss.evaluate(
         (input, target),
@@ -155,6 +176,12 @@ def gaussian_nll_loss(
     `var` is its variance: a number or a tensor that broadcasts, also without input's last axis;
     at least `eps` in the value. A negative one raises DomainError on the CPU and makes the loss
     nan elsewhere. Nix and Weigend (1994), doi:10.1109/ICNN.1994.374138.
+
+    Shapes: input, target and var alike (*), or broadcasting to (*), the shape of input or
+    target; the result is () or, with "none", (*). var is in the square of the unit of input,
+    the value in nats.
+
+    Raises: ShapeError, DtypeError, DomainError (var), ParameterError (reduction, full, eps).
     """
     variance = _as_variance(var, input)
     return likelihood.gaussian_nll_loss.evaluate(
@@ -186,6 +213,11 @@ def poisson_nll_loss(
     `input` is the logarithm of its rate, or with log_input=False the rate itself (`eps` keeps its
     logarithm finite at 0). `full` adds Stirling's approximation of log(target!). Nelder and
     Wedderburn (1972), doi:10.2307/2344614.
+
+    Shapes: input and target alike (*), or one broadcasts to the other; the result is () or,
+    with "none", (*). The value is in nats.
+
+    Raises: ShapeError, DtypeError, ParameterError (reduction, log_input, full, eps).
     """
     return likelihood.poisson_nll_loss.evaluate(
         (input, target),
@@ -214,6 +246,11 @@ def kl_div(
     With log_target=True `target` holds log-probabilities too. The divergence of a batch of
     distributions is reduction="batchmean"; "mean" divides by all elements and says so in a warning.
     Kullback and Leibler (1951), doi:10.1214/aoms/1177729694.
+
+    Shapes: input and target alike (*), or one broadcasts to the other; the result is () or,
+    with "none", (*). The value is in nats.
+
+    Raises: ShapeError, DtypeError, ParameterError (reduction, log_target).
     """
     _warn_of_mean(size_average, reduce, reduction)
     return divergence.kl_div.evaluate(
@@ -243,6 +280,11 @@ def binary_cross_entropy(
     `weight` broadcasts and multiplies; the mean still divides by the number of elements. An input
     outside [0, 1] raises DomainError on the CPU and makes the loss nan elsewhere. Good (1952),
     doi:10.1111/j.2517-6161.1952.tb00104.x.
+
+    Shapes: input and target alike (*), or one broadcasts to the other; the result is () or,
+    with "none", (*). The value is in nats.
+
+    Raises: ShapeError, DtypeError, DomainError (input), ParameterError (reduction).
     """
     return binary.binary_cross_entropy.evaluate(
         (input, target),
@@ -273,6 +315,11 @@ def binary_cross_entropy_with_logits(
     `pos_weight` broadcasts to input and multiplies the cost of positives; `weight` multiplies all,
     and the mean still divides by the number of elements. Cox (1958),
     doi:10.1111/j.2517-6161.1958.tb00292.x.
+
+    Shapes: input and target alike (*), or one broadcasts to the other; the result is () or,
+    with "none", (*). The value is in nats.
+
+    Raises: ShapeError, DtypeError, ParameterError (reduction).
     """
     return binary.binary_cross_entropy_with_logits.evaluate(
         (input, target, pos_weight),
@@ -299,6 +346,11 @@ def soft_margin_loss(
     """Logistic loss log(1 + exp(-target input)) of labels -1 and 1.
 
     Friedman, Hastie and Tibshirani (2000), doi:10.1214/aos/1016218223.
+
+    Shapes: input and target alike (*), or one broadcasts to the other; the result is () or,
+    with "none", (*).
+
+    Raises: ShapeError, DtypeError, ParameterError (reduction).
     """
     return binary.soft_margin_loss.evaluate(
         (input, target),
@@ -326,6 +378,11 @@ def margin_ranking_loss(
     """max(0, -target (input1 - input2) + margin): target 1 wants input1 higher, -1 input2.
 
     Herbrich, Graepel and Obermayer (1999), doi:10.1049/cp:19991091.
+
+    Shapes: input1, input2 and target alike (*), or broadcasting to (*), the shape of input1 or
+    input2; the result is () or, with "none", (*). margin is in the unit of the scores.
+
+    Raises: ShapeError, DtypeError, ParameterError (reduction, margin).
     """
     return ranking.margin_ranking_loss.evaluate(
         (input1, input2, target),
@@ -352,6 +409,11 @@ def hinge_embedding_loss(
     """The distance `input` where target is 1, max(0, margin - input) where it is -1.
 
     Hadsell, Chopra and LeCun (2006), doi:10.1109/CVPR.2006.100, without their squares.
+
+    Shapes: input and target alike (*), or one broadcasts to the other; the result is () or,
+    with "none", (*). margin is in the unit of the distance.
+
+    Raises: ShapeError, DtypeError, ParameterError (reduction, margin).
     """
     return ranking.hinge_embedding_loss.evaluate(
         (input, target),
