@@ -21,7 +21,7 @@ def value(call: Call, tensors: Sequence[Tensor]) -> Tensor:
     """The reduced loss."""
     operands, weight, _ = _in_one_order(call, tensors)
     kernel = _kernel(call, operands, weight, (), each=False)
-    return _reduced(call, tensors, _run(kernel, call, operands, weight, [], 0.0))
+    return _reduced(call, tensors, _run(kernel, call, (*operands, weight), 0.0))
 
 
 def values(call: Call, tensors: Sequence[Tensor]) -> Tensor:
@@ -29,7 +29,7 @@ def values(call: Call, tensors: Sequence[Tensor]) -> Tensor:
     operands, weight, stride = _in_one_order(call, tensors)
     kernel = _kernel(call, operands, weight, (), each=True)
     out = memory.empty(call.shape, stride, call.dtype)
-    total = _run(kernel, call, operands, weight, [out], 0.0)
+    total = _run(kernel, call, (*operands, weight, out), 0.0)
     if math.isnan(total):
         checks.enforced_domains(call, tensors)
     return out
@@ -42,9 +42,9 @@ def value_and_gradients(
     operands, weight, stride = _in_one_order(call, tensors)
     kernel = _kernel(call, operands, weight, wanted, each=False)
     written = _gradient_memory(call, tensors, wanted, stride)
-    scale = _quotient(upstream, _denominator(call))
-    total = _run(kernel, call, operands, weight, written, scale)
-    return _reduced(call, tensors, total), _handed_back(tensors, wanted, written)
+    scale = _quotient(upstream, float(call.denominator))
+    total = _run(kernel, call, (*operands, weight, *written), scale)
+    return _reduced(call, tensors, total), _in_their_shapes(tensors, written)
 
 
 def gradients(
@@ -55,12 +55,13 @@ def gradients(
     written = _gradient_memory(call, tensors, wanted, stride)
     if not any(upstream.stride()):  # one number for all, as a sum behind the loss sends it
         kernel = _kernel(call, operands, weight, wanted, each=False)
-        _run(kernel, call, operands, weight, written, upstream.flatten()[0].item())
+        scale = upstream.flatten()[0].item()
+        _run(kernel, call, (*operands, weight, *written), scale)
     else:
         kernel = _kernel(call, operands, weight, wanted, each=True)
         upstream = aligned(upstream, call.shape, stride)
-        _run(kernel, call, operands, weight, [upstream, *written], 0.0)
-    return _handed_back(tensors, wanted, written)
+        _run(kernel, call, (*operands, weight, upstream, *written), 0.0)
+    return _in_their_shapes(tensors, written)
 
 
 def source(call: Call, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> str:
@@ -142,50 +143,38 @@ def _dtype_name(dtype: torch.dtype) -> str:
 
 
 def _run(
-    kernel: kernels.Loaded,
-    call: Call,
-    operands: Sequence[Tensor],
-    weight: Tensor | None,
-    written: Sequence[Tensor],
-    scale: float,
+    kernel: kernels.Loaded, call: Call, memory: Sequence[Tensor | None], scale: float
 ) -> float:
-    walked = (*operands, *written) if weight is None else (*operands, weight, *written)
-    numbers = (*call.parameters.values(), scale)
-    return kernel(map(Tensor.data_ptr, walked), numbers, call.shape.numel())
+    addresses = [tensor.data_ptr() for tensor in memory if tensor is not None]
+    return kernel(addresses, (*call.parameters.values(), scale), call.shape.numel())
 
 
 def _gradient_memory(
     call: Call, tensors: Sequence[Tensor], wanted: Sequence[bool], stride: Stride
-) -> list[Tensor]:
+) -> Gradients:
+    """A gradient for every wanted tensor, an element for each of the loss's."""
     return [
-        memory.empty(call.shape, stride, tensor.dtype)
+        memory.empty(call.shape, stride, tensor.dtype) if need else None
         for tensor, need in zip(tensors, wanted, strict=True)
-        if need
     ]
 
 
-def _handed_back(
-    tensors: Sequence[Tensor], wanted: Sequence[bool], written: Sequence[Tensor]
-) -> Gradients:
-    """A gradient for every wanted tensor, in its shape: what was broadcast is summed."""
-    rest = iter(written)
-    gradients = [next(rest) if need else None for need in wanted]
+def _in_their_shapes(tensors: Sequence[Tensor], gradients: Gradients) -> Gradients:
+    """Where a tensor was broadcast, its gradient is the sum over what it served."""
     return [
-        gradient.sum_to_size(tensor.shape)
-        if gradient is not None and gradient.shape != tensor.shape
-        else gradient
+        gradient if gradient is None else _summed_to(tensor.shape, gradient)
         for tensor, gradient in zip(tensors, gradients, strict=True)
     ]
 
 
+def _summed_to(shape: torch.Size, gradient: Tensor) -> Tensor:
+    return gradient if gradient.shape == shape else gradient.sum_to_size(shape)
+
+
 def _reduced(call: Call, tensors: Sequence[Tensor], total: float) -> Tensor:
-    if total != total:
+    if math.isnan(total):
         checks.enforced_domains(call, tensors)
-    return torch.scalar_tensor(_quotient(total, _denominator(call)), dtype=call.dtype)
-
-
-def _denominator(call: Call) -> float:
-    return float(call.denominator)
+    return torch.scalar_tensor(_quotient(total, float(call.denominator)), dtype=call.dtype)
 
 
 def _quotient(a: float, b: float) -> float:

@@ -20,7 +20,6 @@ from typing import Any
 from onepass.formula.expression import Expression
 from onepass.printers.cpu import BLOCK, Kernel, text
 from onepass.runtime import cache as disk
-from onepass.runtime import vectormath
 from onepass.runtime.threads import over_blocks
 
 _loading = threading.Lock()  # LLVM's bindings are not thread-safe
@@ -106,6 +105,8 @@ def compiled(
 
 def plain(source: str) -> Callable[..., None]:
     """The same text as a Python function over numpy arrays, for tests and for reading along."""
+    from onepass.runtime import vectormath
+
     return _executed(source, vectormath.plain(), None)
 
 
