@@ -29,7 +29,7 @@ from onepass.formula.expression import Expression, constant, in_order
 from onepass.formula.operations import where
 from onepass.formula.simplify import simplify
 from onepass.formula.slope import with_slope
-from onepass.formula.trace import parameter, tensor, trace
+from onepass.formula.trace import VALUE, parameter, tensor, trace
 from onepass.runtime import checks, cpu, dispatch
 from onepass.runtime.call import Call
 
@@ -90,6 +90,10 @@ class Pointwise:
         card: Card | None = None,
         fused: Callable[..., Tensor] | None = None,
     ) -> None:
+        if not inspect.isfunction(formula):
+            raise FormulaError(
+                f"pointwise: a formula is a function written with def, got {formula!r:.60}."
+            )
         self.formula = formula
         self.fused = fused
         self.name: str = formula.__name__
@@ -218,7 +222,7 @@ class Pointwise:
         for name, leaf in leaves.items():
             if self.domains[name].enforced:
                 value = where(self.domains[name].contains(leaf), value, constant(float("nan")))
-        results = {"value": value, **dict(zip(names, slopes, strict=True))}
+        results = {VALUE: value, **dict(zip(names, slopes, strict=True))}
         return simplify(results, traced.names)
 
     def source(self, engine: str = "cpu", *, reduction: str = "mean", gradient: bool = True) -> str:

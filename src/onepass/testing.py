@@ -14,12 +14,14 @@ import math
 import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from onepass.define import Domain, Pointwise
+from onepass.formula.expression import CONSTANT, in_order
 from onepass.runtime.dispatch import engine
 
 _GRID = (-2.0, -1.0, -0.5, 0.0, 0.25, 0.5, 1.0, 2.0)
@@ -83,7 +85,7 @@ def samples(loss: Pointwise, *, seed: int = 0, shape: Sequence[int] = (6, 35)) -
             domains = [loss.domains[name] for name in given]
             random = tuple(draw(domain, shape, generator) for domain in domains)
             yield Sample(loss, random, options)
-            yield Sample(loss, _on_grid(domains), options)
+            yield Sample(loss, _on_grid(loss, given), options)
 
 
 def settings(loss: Pointwise) -> Iterator[dict[str, Any]]:
@@ -111,9 +113,14 @@ def draw(domain: Domain, shape: Sequence[int], generator: torch.Generator) -> Te
     return 2 * noise
 
 
-def _on_grid(domains: Sequence[Domain]) -> tuple[Tensor, ...]:
-    """Every combination of a few round values, where formulas have their kinks."""
-    axes = [_inside(domain, _GRID) or (domain.inside,) for domain in domains]
+def _on_grid(loss: Pointwise, given: Sequence[str]) -> tuple[Tensor, ...]:
+    """Every combination of a few round values and of the numbers that the formula names."""
+    results, _ = loss.results(tuple(given), loss.flags)
+    leaves = [node.leaf for node in in_order(*results.values()) if node.operation == CONSTANT]
+    named = [leaf for leaf in leaves if isinstance(leaf, float) and abs(leaf) < 100]
+    values = sorted({*_GRID, *named, *(-number for number in named)})
+    domains = [loss.domains[name] for name in given]
+    axes = [_inside(domain, values) or (domain.inside,) for domain in domains]
     rows = torch.tensor(list(itertools.product(*axes)), dtype=torch.float64)
     return tuple(rows.unbind(1))
 
@@ -143,14 +150,29 @@ def value_and_gradient_are_those_of_the_definition(sample: Sample) -> None:
     """In every dtype, under every reduction, for a random upstream gradient."""
     for dtype, reduction in itertools.product(_TOLERANCE, ("mean", "sum", "none", "batchmean")):
         rounded = sample.to(dtype)
-        ours = rounded.differentiated(reduction=reduction)
+        with engine("cpu"):
+            ours = rounded.differentiated(reduction=reduction)
         with engine("eager"):
             exact = rounded.to(torch.float64).differentiated(reduction=reduction)
         assert all(x.dtype == dtype for x in ours), f"{dtype} is not kept"
         if dtype is torch.float64:
-            _same(ours, exact, 1e-12, f"{dtype} {reduction}")
+            _same_as_the_definition(ours, exact, f"{dtype} {reduction}")
         else:
             _as_close_as_the_definition(rounded, ours, exact, reduction)
+
+
+def _same_as_the_definition(ours: Sequence[Tensor], exact: Sequence[Tensor], what: str) -> None:
+    """The value everywhere; a gradient where plain torch has one.
+
+    A branch of `where` that is not taken can make torch's gradient nan, never the kernel's.
+    """
+    finite = [x.isfinite() for x in exact[1:]]
+    _same(ours[:1], exact[:1], 1e-12, what)
+    _same(_at(finite, ours[1:]), _at(finite, exact[1:]), 1e-12, what)
+
+
+def _at(places: Sequence[Tensor], tensors: Sequence[Tensor]) -> list[Tensor]:
+    return [tensor[place] for place, tensor in zip(places, tensors, strict=True)]
 
 
 def _as_close_as_the_definition(
@@ -201,7 +223,8 @@ def gradient_is_the_slope_of_the_value(sample: Sample) -> None:
 def _elementwise(sample: Sample) -> tuple[Tensor, ...]:
     """Unreduced value and its own slope by every tensor, by the fast engine."""
     leaves = sample.leaves()
-    value = sample.loss(*leaves, **sample.options, reduction="none")
+    with engine("cpu"):
+        value = sample.loss(*leaves, **sample.options, reduction="none")
     return value.detach(), *torch.autograd.grad(value.sum(), leaves, materialize_grads=True)
 
 
@@ -251,10 +274,22 @@ def sample_weights_weigh_and_count(sample: Sample) -> None:
     """mean = sum(w l) / sum(w), and a weight of 0 is a mask."""
     weight = torch.rand(sample.tensors[0].shape, dtype=torch.float64, generator=_generator(2))
     weight = torch.where(weight < 0.3, 0.0, weight)
+    weighted = partial(
+        sample.differentiated, sample_weight=weight, weight=1 + weight, mask=weight < 0.8
+    )
+    for reduction in ("mean", "sum", "none", "batchmean"):
+        with engine("cpu"):
+            ours = weighted(reduction=reduction)
+        with engine("eager"):
+            exact = weighted(reduction=reduction)
+        _same_as_the_definition(ours, exact, f"weighted {reduction}")
     each = torch.where(weight > 0, sample(reduction="none"), 0.0)
     _same([sample(sample_weight=weight)], [(weight * each).sum() / weight.sum()], 1e-12, "mean")
     _same([sample(weight=weight)], [(weight * each).mean()], 1e-12, "rescaled mean")
     _same([sample(normalizer=7.0, mask=weight > 0)], [each.sum() / 7], 1e-12, "normalizer")
+    rows = (weight > 0).reshape(len(weight), -1).any(1).sum()
+    counted = sample(reduction="batchmean", mask=weight > 0)
+    _same([counted], [each.sum() / rows], 1e-12, "batchmean of rows that count")
 
 
 def memory_order_does_not_matter(sample: Sample) -> None:
@@ -292,27 +327,36 @@ def backward_twice_gives_the_same(sample: Sample) -> None:
         leaves = sample.leaves()
         value = sample.loss(*leaves, **sample.options, reduction=reduction)
         upstream = torch.full(value.shape, 3.0, dtype=torch.float64)
-        first, second = (
-            torch.autograd.grad(value, leaves, upstream, retain_graph=True, materialize_grads=True)
-            for _ in range(2)
-        )
-        _same(first, second, 1e-15, "second backward")
+        slopes = [
+            [slope.clone() for slope in torch.autograd.grad(
+                value, leaves, upstream, retain_graph=True, materialize_grads=True
+            )]
+            for _ in range(3)
+        ]  # fmt: skip
+        _same(slopes[0], slopes[1], 1e-15, "second backward")
+        _same(slopes[0], slopes[2], 1e-15, "third backward")
 
 
 def threads_do_not_change_a_bit(sample: Sample) -> None:
-    """The same bits with one thread and with two."""
+    """Over many blocks the same bits come from one thread and from two; and the right ones."""
     repeats = -(-300_000 // max(sample.tensors[0].numel(), 1))
-    large = tuple(t.flatten().repeat(repeats).float() for t in sample.tensors)
-    tiled, threads = Sample(sample.loss, large, sample.options), torch.get_num_threads()
-    results = []
+    tiled = tuple(t.flatten().repeat(repeats) for t in sample.tensors)
+    for dtype in (torch.float32, torch.float64):
+        large = Sample(sample.loss, tuple(t.to(dtype) for t in tiled), sample.options)
+        one, two = (_with_threads(count, large) for count in (1, 2))
+        for a, b in zip(one, two, strict=True):
+            assert torch.equal(a.nan_to_num(), b.nan_to_num()), "bits differ"
+    with engine("eager"):
+        _same_as_the_definition(one, large.differentiated(), "many blocks")
+
+
+def _with_threads(count: int, sample: Sample) -> tuple[Tensor, ...]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
-        for count in (1, 2):
-            torch.set_num_threads(count)
-            results.append(tiled.differentiated())
+        return sample.differentiated()
     finally:
         torch.set_num_threads(threads)
-    for one, two in zip(*results, strict=True):
-        assert torch.equal(one.nan_to_num(), two.nan_to_num()), "bits differ"
 
 
 def transforms_see_the_definition(sample: Sample) -> None:

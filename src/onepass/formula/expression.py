@@ -7,6 +7,7 @@ a formula that branches would silently keep only one of its branches.
 
 from __future__ import annotations
 
+import difflib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NoReturn
@@ -47,6 +48,28 @@ def _in_place(symbol: str) -> Callable[..., Expression]:
     return refuse
 
 
+def _unknown(symbol: str) -> Callable[..., Expression]:
+    def refuse(self: Expression, other: Any) -> NoReturn:
+        raise FormulaError(_cannot_use(symbol))
+
+    return refuse
+
+
+def _cannot_use(name: str) -> str:
+    if name.endswith("_") and name[:-1] in methods:
+        return (
+            f"a formula must not change its arguments in place: write x = x.{name[:-1]}(...), "
+            f"not x.{name}(...)."
+        )
+    close = difflib.get_close_matches(name, methods, 1, 0.5)
+    hint = f" Did you mean `{close[0]}`?" if close else ""
+    return (
+        f"a pointwise formula cannot use `{name}`: it sees one element at a time, and onepass "
+        f"knows {', '.join(sorted(methods))}, and the arithmetic and comparisons of Python.{hint} "
+        "A loss that looks at a whole row needs @onepass.rowwise."
+    )
+
+
 class Expression:
     """One node: `operation` applied to `arguments`; a leaf carries a name or a number instead."""
 
@@ -78,6 +101,10 @@ class Expression:
     __gt__, __lt__ = _operator("greater"), _operator("less")
     __ge__, __le__ = _operator("greater_equal"), _operator("less_equal")
     __eq__, __ne__ = _operator("equal"), _operator("not_equal")  # type: ignore[assignment]
+    __matmul__ = __rmatmul__ = __imatmul__ = _unknown("@")
+    __mod__ = __rmod__ = __imod__ = _unknown("%")
+    __floordiv__ = __rfloordiv__ = __ifloordiv__ = _unknown("//")
+    __xor__ = __rxor__ = __ixor__ = _unknown("^")
     __neg__, __abs__, __invert__ = _operator("neg"), _operator("abs"), _operator("logical_not")
     __iadd__, __isub__ = _in_place("+"), _in_place("-")
     __imul__, __itruediv__ = _in_place("*"), _in_place("/")
@@ -89,28 +116,23 @@ class Expression:
     ) -> Expression:
         make = answers.get(function)
         if make is None:
-            name = getattr(function, "__name__", str(function))
-            raise FormulaError(
-                f"a pointwise formula cannot use torch's `{name}`: it needs more than one element, "
-                f"or onepass does not know it. It may use: {', '.join(sorted(methods))}. "
-                "A loss that looks at a whole row needs @onepass.rowwise."
-            )
+            raise FormulaError(_cannot_use(getattr(function, "__name__", str(function))))
         return make(*args, **(kwargs or {}))
 
     def __getattr__(self, name: str) -> Callable[..., Expression]:
         if name.startswith("__"):
             raise AttributeError(name)
         if name not in methods:
-            raise FormulaError(
-                f"a pointwise formula sees one element at a time, which has no `.{name}`. "
-                f"It may use: {', '.join(sorted(methods))}."
-            )
+            raise FormulaError(_cannot_use(name))
         return lambda *args, **kwargs: methods[name](self, *args, **kwargs)
 
     def __repr__(self) -> str:
         if self.operation in LEAVES:
             return str(self.leaf)
         return f"{self.operation}({', '.join(map(repr, self.arguments))})"
+
+    def __pos__(self) -> Expression:
+        return self
 
     def __hash__(self) -> int:
         return id(self)
@@ -128,7 +150,10 @@ class Expression:
             "element. Use torch's functions (torch.sqrt, not math.sqrt)."
         )
 
-    __int__ = __index__ = __float__
+    __int__ = __index__ = __round__ = __float__
+
+    def __len__(self) -> int:
+        raise FormulaError(f"a formula sees one element at a time: `{self!r}` has no length.")
 
     def __iter__(self) -> Iterator[Expression]:
         raise FormulaError(f"a formula sees one element at a time: `{self!r}` has nothing inside.")
@@ -155,7 +180,9 @@ def as_expression(thing: Any) -> Expression:
     """An expression as it is, a number as a constant; anything else is refused."""
     if isinstance(thing, Expression):
         return thing
-    if isinstance(thing, bool | int | float):
+    if isinstance(thing, bool):
+        return Expression("equal", constant(thing), constant(1.0))  # a truth
+    if isinstance(thing, int | float):
         return constant(thing)
     raise FormulaError(
         f"a formula may combine its arguments with numbers, got {type(thing).__name__}: {thing!r}."

@@ -16,7 +16,15 @@ import torch
 import torch.nn.functional as F
 
 from onepass.errors import FormulaError
-from onepass.formula.expression import Expression, answers, as_expression, constant, methods
+from onepass.formula.expression import (
+    CONSTANT,
+    PARAMETER,
+    Expression,
+    answers,
+    as_expression,
+    constant,
+    methods,
+)
 from onepass.formula.slope import with_slope
 
 Slopes = tuple[Expression | float | None, ...]
@@ -35,10 +43,19 @@ class Operation:
 
 def make(name: str, *arguments: Any) -> Expression:
     """The expression of an operation; a truth among numbers counts as 1 or 0."""
-    nodes = map(as_expression, arguments)
-    if name in _TAKES_TRUTH:
-        return Expression(name, *nodes)
-    return Expression(name, *(where(node, 1.0, 0.0) if is_truth(node) else node for node in nodes))
+    nodes = [as_expression(argument) for argument in arguments]
+    truths = _TAKES_TRUTH.get(name, 0)
+    for node in nodes[:truths]:
+        if not is_truth(node):
+            raise FormulaError(
+                f"`{name}` asks whether something holds, got the number `{node!r}`. "
+                "Write a comparison, such as x != 0."
+            )
+    return Expression(name, *nodes[:truths], *map(_as_number, nodes[truths:]))
+
+
+def _as_number(node: Expression) -> Expression:
+    return where(node, 1.0, 0.0) if is_truth(node) else node
 
 
 def is_truth(expression: Expression) -> bool:
@@ -48,7 +65,10 @@ def is_truth(expression: Expression) -> bool:
 
 
 def where(condition: Any, a: Any, b: Any) -> Expression:
-    """`a` where the condition holds, `b` elsewhere."""
+    """`a` where the condition holds, `b` elsewhere; of two truths a truth."""
+    a, b = as_expression(a), as_expression(b)
+    if is_truth(a) and is_truth(b):
+        return (condition & a) | (~condition & b)
     return make("where", condition, a, b)
 
 
@@ -107,7 +127,7 @@ _ROWS = [
     Operation("sign", (torch.sign, torch.sgn), lambda y, x: (None,), _at_zero),
     Operation("minimum", (torch.minimum,), _minimum_slopes, _pair),
     Operation("maximum", (torch.maximum,), _maximum_slopes, _pair),
-    Operation("where", (torch.where,), lambda y, c, a, b: (None, where(c, 1.0, 0.0), where(c, 0.0, 1.0))),  # noqa: E501
+    Operation("where", (), lambda y, c, a, b: (None, where(c, 1.0, 0.0), where(c, 0.0, 1.0))),
     Operation("exp", (torch.exp,), lambda y, x: (y,)),
     Operation("log", (torch.log,), lambda y, x: (1.0 / x,)),
     Operation("log1p", (torch.log1p,), lambda y, x: (1.0 / (1.0 + x),)),
@@ -121,7 +141,7 @@ _ROWS = [
     Operation("tanh", (torch.tanh, F.tanh), lambda y, x: (1.0 - y * y,)),
     Operation("erf", (torch.erf,), lambda y, x: (2 / math.sqrt(math.pi) * make("exp", -(x * x)),)),
     Operation("lgamma", (torch.lgamma,), lambda y, x: (make("digamma", x),)),
-    Operation("digamma", (torch.digamma,), None),
+    Operation("digamma", (), None),
     Operation("sin", (torch.sin,), lambda y, x: (make("cos", x),)),
     Operation("cos", (torch.cos,), lambda y, x: (-make("sin", x),)),
     Operation("detach", (torch.Tensor.detach,), lambda y, x: (None,)),
@@ -138,7 +158,7 @@ _ROWS = [
 ]
 # fmt: on
 OPERATIONS: dict[str, Operation] = {row.name: row for row in _ROWS}
-_TAKES_TRUTH = ("where", "logical_and", "logical_or", "logical_not")
+_TAKES_TRUTH = {"where": 1, "logical_and": 2, "logical_or": 2, "logical_not": 1}  # how many first
 
 
 def _add(a: Any, b: Any, *, alpha: float = 1) -> Expression:
@@ -158,8 +178,18 @@ def _div(a: Any, b: Any, *, rounding_mode: str | None = None) -> Expression:
 def _clamp(x: Any, min: Any = None, max: Any = None) -> Expression:
     # The slope at the bound is 1, as torch's; nan passes.
     if min is not None:
-        x = where(as_expression(x) < min, min, x)
-    return x if max is None else where(as_expression(x) > max, max, x)
+        x = where(_or_nan(as_expression(x) < min, min), min, x)
+    return x if max is None else where(_or_nan(as_expression(x) > max, max), max, x)
+
+
+def _or_nan(beyond: Expression, bound: Any) -> Expression:
+    """A bound that is a number is none that is nan."""
+    fixed = as_expression(bound).operation in (CONSTANT, PARAMETER)
+    return beyond if fixed else beyond | make("not_equal", bound, bound)
+
+
+def _where(condition: Any, input: Any, other: Any) -> Expression:
+    return where(condition, input, other)
 
 
 def _softplus(x: Any, beta: float = 1, threshold: float = 20) -> Expression:
@@ -167,8 +197,18 @@ def _softplus(x: Any, beta: float = 1, threshold: float = 20) -> Expression:
     return make("softplus", x) if beta == 1 else make("softplus", beta * x) / beta
 
 
-def _to(x: Expression, *dtype: Any, **options: Any) -> Expression:
-    return where(x, 1.0, 0.0) if is_truth(x) else x
+def _to_number(x: Expression, *dtype: Any, **options: Any) -> Expression:
+    if is_truth(x):
+        return where(x, 1.0, 0.0)
+    raise FormulaError(
+        f"a formula has no dtype of its own, so `{x!r}` cannot be given one: integers are promoted "
+        "and half types widened before it. Leave the conversion out."
+    )
+
+
+def _cosh(x: Any) -> Expression:
+    half = make("exp", 0.5 * make("abs", x))  # its square overflows only where cosh does
+    return 0.5 * half * half + 0.5 / half / half
 
 
 _COMPOSED: dict[tuple[Any, ...], Callable[..., Expression]] = {
@@ -179,16 +219,16 @@ _COMPOSED: dict[tuple[Any, ...], Callable[..., Expression]] = {
     (torch.clamp, torch.clip): _clamp,
     (torch.clamp_min,): lambda x, min: _clamp(x, min=min),
     (torch.clamp_max,): lambda x, max: _clamp(x, max=max),
-    (torch.relu, F.relu): lambda x: where(as_expression(x) <= 0.0, 0.0, x),
+    (torch.where,): _where,
+    (torch.relu, F.relu): lambda x, inplace=False: where(as_expression(x) <= 0.0, 0.0, x),
     (torch.square,): lambda x: make("mul", x, x),
     (torch.reciprocal,): lambda x: make("div", 1.0, x),
     (torch.rsqrt,): lambda x: make("div", 1.0, make("sqrt", x)),
     (torch.exp2,): lambda x: make("exp", math.log(2) * x),
     (torch.log2,): lambda x: make("log", x) / math.log(2),
     (torch.log10,): lambda x: make("log", x) / math.log(10),
-    (torch.cosh,): lambda x: 0.5 * (make("exp", x) + make("exp", -x)),
+    (torch.cosh,): _cosh,
     (torch.sinh,): lambda x: 0.5 * (make("expm1", x) - make("expm1", -x)),
-    (torch.erfc,): lambda x: 1.0 - make("erf", x),
     (F.softplus,): _softplus,
     (torch.isnan,): lambda x: make("not_equal", x, x),
     (torch.isinf,): lambda x: make("equal", make("abs", x), math.inf),
@@ -196,7 +236,7 @@ _COMPOSED: dict[tuple[Any, ...], Callable[..., Expression]] = {
     (torch.zeros_like,): lambda x, **_: constant(0.0),
     (torch.ones_like,): lambda x, **_: constant(1.0),
     (torch.full_like,): lambda x, fill_value, **_: as_expression(fill_value),
-    (torch.Tensor.to, torch.Tensor.type_as, torch.Tensor.float): _to,
+    (torch.Tensor.to, torch.Tensor.type_as, torch.Tensor.float): _to_number,
 }
 
 
@@ -208,11 +248,16 @@ def _register(functions: tuple[Any, ...], maker: Callable[..., Expression]) -> N
             answers[getattr(torch.Tensor, name)] = methods[name] = maker
 
 
+_KEYWORDS = ("input", "self", "other", "exponent")  # torch's names of operands, in order
+
+
 def _maker(name: str, arity: int) -> Callable[..., Expression]:
-    def maker(*arguments: Any) -> Expression:
-        if len(arguments) != arity:
-            raise FormulaError(f"`{name}` takes {arity} arguments, got {len(arguments)}.")
-        return make(name, *arguments)
+    def maker(*arguments: Any, **named: Any) -> Expression:
+        operands = [*arguments, *(named.pop(word) for word in _KEYWORDS if word in named)]
+        if named or len(operands) != arity:
+            given = ", ".join([str(len(operands)), *(f"{word}=" for word in named)])
+            raise FormulaError(f"`{name}` takes {arity} operand{'s'[: arity > 1]}, got {given}.")
+        return make(name, *operands)
 
     return maker
 
@@ -223,3 +268,7 @@ for _row in _ROWS:
     _register(_row.torch, answers[_row.name])
 for _functions, _composed in _COMPOSED.items():
     _register(_functions, _composed)
+# x.where(condition, other) starts with its second operand.
+answers[torch.Tensor.where] = methods["where"] = lambda x, condition, other: where(
+    condition, x, other
+)

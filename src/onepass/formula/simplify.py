@@ -95,8 +95,6 @@ def _div(node: Expression, a: Expression, b: Expression) -> Expression:
 def _neg(node: Expression, x: Expression) -> Expression:
     if x.operation == "neg":  # - -x is x
         return x.arguments[0]
-    if x.operation == "sub":  # -(a - b) is b - a, up to the sign of a zero
-        return Expression("sub", x.arguments[1], x.arguments[0])
     if x.operation == "log_sigmoid":  # -log_sigmoid(x) is softplus(-x), one spelling for both
         return Expression("softplus", _rewrite(Expression("neg", *x.arguments)))
     if x.operation == "mul" and x.arguments[0].operation in (CONSTANT, "neg"):  # -(2 x) is -2 x

@@ -12,6 +12,8 @@ from onepass.errors import FormulaError
 from onepass.formula.expression import PARAMETER, TENSOR, Expression
 from onepass.formula.operations import is_truth
 
+VALUE = "the value"  # among results by the names of arguments, of which none can be called so
+
 
 @dataclass(frozen=True)
 class Trace:

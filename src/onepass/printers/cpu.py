@@ -14,7 +14,7 @@ from typing import NamedTuple
 from onepass.formula.expression import Expression
 from onepass.formula.operations import where
 from onepass.formula.program import Program, free_name, program
-from onepass.formula.trace import parameter, tensor
+from onepass.formula.trace import VALUE, parameter, tensor
 from onepass.printers.infix import ATOM, INFIX, Spelling, spelled
 
 BLOCK = 16384  # elements of a partial sum: the same for any number of threads, and L2-sized
@@ -96,14 +96,14 @@ class Kernel:
 
 
 def text(kernel: Kernel, results: Mapping[str, Expression], names: Mapping[Expression, str]) -> str:
-    """The kernel's source: `results` are "value" and the slope by every wanted operand."""
+    """The kernel's source: `results` are the value and the slope by every wanted operand."""
     spellings = _spellings(kernel.precision)
     printed, taken = _printed_names(kernel, spellings)
     leaves = {tensor(name): printed[name] for name, *_ in kernel.operands}
     leaves |= {parameter(name): printed[name] for name in kernel.parameters}
     leaves |= {_SCALE: "scale", _UPSTREAM: "upstream", _WEIGHT: "weight"}
     outputs = {
-        name if name == "loss" else f"gradient_{printed[name]}": output
+        "loss" if name == VALUE else f"gradient_{printed[name]}": output
         for name, output in _outputs(kernel, results).items()
     }
     body = program(outputs, names, leaves, taken)
@@ -115,7 +115,7 @@ def _outputs(kernel: Kernel, results: Mapping[str, Expression]) -> dict[str, Exp
     factor = _UPSTREAM if kernel.each else _SCALE
     outputs = {name: results[name] * factor for name in kernel.gradients}
     if kernel.sums:
-        outputs["loss"] = results["value"]
+        outputs[VALUE] = results[VALUE]
     if kernel.weight is None:
         return outputs
     # What has no weight counts nothing, whatever it holds.

@@ -7,14 +7,14 @@ from collections.abc import Callable, Mapping
 from onepass.formula.expression import CONSTANT, LEAVES, Expression
 
 # How tightly a spelling binds: an operand that binds less stands in parentheses.
-LOGIC, COMPARISON, SUM, PRODUCT, SIGN, ATOM = range(6)
+OR, AND, NOT, COMPARISON, SUM, PRODUCT, SIGN, ATOM = range(8)
 
 Spelling = tuple[str, int]
 
 INFIX: dict[str, Spelling] = {
-    "logical_or": ("{} or {}", LOGIC),
-    "logical_and": ("{} and {}", LOGIC),
-    "logical_not": ("not {}", LOGIC),
+    "logical_or": ("{} or {}", OR),
+    "logical_and": ("{} and {}", AND),
+    "logical_not": ("not {}", NOT),
     "greater": ("{} > {}", COMPARISON),
     "greater_equal": ("{} >= {}", COMPARISON),
     "less": ("{} < {}", COMPARISON),
@@ -31,7 +31,8 @@ INFIX: dict[str, Spelling] = {
 
 def number(value: float) -> str:
     """A constant, whole numbers without their `.0`."""
-    return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
+    whole = value.is_integer() and abs(value) < 1e15 and str(value) != "-0.0"
+    return str(int(value)) if whole else repr(value)
 
 
 def spelled(

@@ -48,9 +48,9 @@ def _take(nbytes: int) -> mmap.mmap:
             mapping = min(fitting, key=len)
             _free.remove(mapping)
             return mapping
-    size = -(-nbytes // _HUGE_PAGE) * _HUGE_PAGE
-    mapping = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-    mapping.madvise(mmap.MADV_HUGEPAGE)
+    mapping = mmap.mmap(-1, nbytes, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    if nbytes >= _HUGE_PAGE:  # the last, broken page stays small
+        mapping.madvise(mmap.MADV_HUGEPAGE, 0, nbytes // _HUGE_PAGE * _HUGE_PAGE)
     return mapping
 
 

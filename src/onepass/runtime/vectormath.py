@@ -462,7 +462,7 @@ def digamma(x: Any, format: Format) -> Any:
 # pi / 2 in three pieces, each what the last left over: Cody and Waite, made exact by fma.
 QUARTER_TURN = (1.5707963267948966, 6.123233995736766e-17, -1.4973849048591833e-33)
 SIN_SERIES = tuple((-1) ** k / math.factorial(2 * k + 1) for k in range(10))[::-1]
-LARGEST_ANGLE = 1e9  # beyond, even float64 angles keep few digits of their turn: nan
+LARGEST_ANGLE = 2.0**50  # beyond, the count of quarter turns is no longer exact: nan
 COS_SERIES = tuple((-1) ** k / math.factorial(2 * k) for k in range(11))[::-1]
 
 
