@@ -89,6 +89,7 @@ class Pointwise:
         domains: Mapping[str, Domain],
         card: Card | None = None,
         fused: Callable[..., Tensor] | None = None,
+        weight_counts: bool = False,
     ) -> None:
         if not inspect.isfunction(formula):
             raise FormulaError(
@@ -96,6 +97,7 @@ class Pointwise:
             )
         self.formula = formula
         self.fused = fused
+        self.weight_counts = weight_counts
         self.name: str = formula.__name__
         self.card = card
         self.kernels: dict[Any, Any] = {}
@@ -181,9 +183,9 @@ class Pointwise:
         parameters, flags = self.settings(options) if options else (self.parameters, self.flags)
         names = self.tensors
         if len(tensors) > len(names):
-            every = (*names, *self.optional)
-            names = tuple([n for n, t in zip(every, tensors, strict=True) if t is not None])
-            tensors = tuple([given for given in tensors if given is not None])
+            optional = zip(self.optional, tensors[len(names) :], strict=True)
+            given = {name: tensor for name, tensor in optional if tensor is not None}
+            names, tensors = (*names, *given), (*tensors[: len(names)], *given.values())
         return dispatch.evaluate(
             self, names, tensors, parameters, flags,  # type: ignore[arg-type]
             reduction, weight, sample_weight, mask, normalizer,
@@ -195,7 +197,7 @@ class Pointwise:
         for name, given in options.items():
             if name in parameters:
                 checks.parameter(self.name, name, given, self.domains[name])
-                parameters[name] = given
+                parameters[name] = float(given)
             else:
                 checks.flag(self.name, name, given)
                 flags[name] = given
@@ -261,7 +263,11 @@ def _found(module: str, qualname: str) -> Any:
 def pointwise(formula: Callable[..., Any], /) -> Pointwise: ...
 @overload
 def pointwise(
-    *, card: Card | None = None, fused: Callable[..., Tensor] | None = None, **domains: Domain
+    *,
+    card: Card | None = None,
+    fused: Callable[..., Tensor] | None = None,
+    weight_counts: bool = False,
+    **domains: Domain,
 ) -> Callable[[Callable[..., Any]], Pointwise]: ...
 def pointwise(
     formula: Callable[..., Any] | None = None,
@@ -269,6 +275,7 @@ def pointwise(
     *,
     card: Card | None = None,
     fused: Callable[..., Tensor] | None = None,
+    weight_counts: bool = False,
     **domains: Domain,
 ) -> Any:
     """Make a loss of a formula: a plain-torch function of one element of each tensor.
@@ -276,13 +283,14 @@ def pointwise(
     Arguments without a default are tensors, with None optional tensors, with a number parameters,
     with a bool flags. `domains` say which values the arguments may have (REAL if not given).
     `fused` may name an operation of torch's that is the same loss, called with the tensors, torch's
-    number for the reduction and the parameters; it serves tiny tensors.
+    number for the reduction and the parameters; it serves tiny tensors. With `weight_counts` the
+    mean divides by the sum of `weight`, as sample_weight's does.
     The formula's derivative, its CPU kernel, reductions, weights and errors are derived.
     Raises FormulaError if the function cannot be a pointwise formula.
     """
     if formula is not None:
         return Pointwise(formula, domains)
-    return lambda function: Pointwise(function, domains, card, fused)
+    return lambda function: Pointwise(function, domains, card, fused, weight_counts)
 
 
 def register(loss: Pointwise, module: type[torch.nn.Module] | None) -> None:

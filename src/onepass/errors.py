@@ -6,7 +6,7 @@
     ├── DtypeError        the caller: a type that the loss cannot take  (TypeError, RuntimeError)
     ├── DeviceError       the caller: tensors on different devices      (ValueError, RuntimeError)
     ├── DomainError       the caller: a value outside its domain        (ValueError, RuntimeError)
-    ├── ParameterError    the caller: an argument that is no tensor     (ValueError, TypeError)
+    ├── ParameterError    the caller: an option (ValueError, TypeError, RuntimeError)
     └── EngineError       the machine: an engine that cannot run here   (RuntimeError)
 
 The built-in bases are the types that torch raises in the same place, so an `except` clause
@@ -41,7 +41,7 @@ class DomainError(OnepassError, ValueError, RuntimeError):
     """A tensor holds a value outside the domain of its argument."""
 
 
-class ParameterError(OnepassError, ValueError, TypeError):
+class ParameterError(OnepassError, ValueError, TypeError, RuntimeError):
     """A reduction, a parameter or a flag that is not allowed."""
 
 

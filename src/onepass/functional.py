@@ -20,6 +20,7 @@ RuntimeError, a ParameterError a ValueError and a TypeError.
 from __future__ import annotations
 
 import warnings
+from numbers import Real
 from typing import Any
 
 import torch
@@ -27,7 +28,6 @@ from torch import Tensor
 
 from onepass.errors import DomainError
 from onepass.pointwise import binary, divergence, likelihood, ranking, regression
-from onepass.runtime.reduce import product
 
 _Flag = bool | None  # of the deprecated size_average and reduce
 
@@ -53,11 +53,11 @@ def l1_loss(
 
     Raises: ShapeError, DtypeError, ParameterError (reduction, normalizer).
     """
-    sample_weight = product(weight, sample_weight)
     return regression.l1_loss.evaluate(
         (input, target),
         {},
         reduction=legacy_reduction(size_average, reduce, reduction),
+        weight=weight,
         sample_weight=sample_weight,
         mask=mask,
         normalizer=normalizer,
@@ -85,11 +85,11 @@ def mse_loss(
 
     Raises: ShapeError, DtypeError, ParameterError (reduction, normalizer).
     """
-    sample_weight = product(weight, sample_weight)
     return regression.mse_loss.evaluate(
         (input, target),
         {},
         reduction=legacy_reduction(size_average, reduce, reduction),
+        weight=weight,
         sample_weight=sample_weight,
         mask=mask,
         normalizer=normalizer,
@@ -441,11 +441,13 @@ def legacy_reduction(size_average: _Flag, reduce: _Flag, reduction: str) -> str:
     return reduction
 
 
-def _as_variance(var: Any, input: Tensor) -> Any:
+def _as_variance(var: Any, input: Any) -> Any:
     """torch's rules: a number is everybody's, and a missing last axis is a variance per row."""
+    if not isinstance(input, Tensor) or isinstance(var, bool):
+        return var  # refused where all tensors are
     if isinstance(var, Tensor):
         return var.unsqueeze(-1) if input.shape != var.shape == input.shape[:-1] else var
-    if not isinstance(var, int | float):
+    if not isinstance(var, Real):
         return var
     if var < 0:
         raise DomainError(f"gaussian_nll_loss: `var` must be a variance, >= 0; got {var}.")

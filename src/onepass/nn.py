@@ -276,6 +276,10 @@ class PointwiseLoss(Loss):
     """
 
     def __init__(self, loss: Pointwise, reduction: str = "mean", **settings: Any) -> None:
+        if not hasattr(loss, "formula"):
+            raise ParameterError(
+                f"PointwiseLoss: `loss` must be made by @onepass.pointwise, got {loss!r:.60}."
+            )
         self.__dict__["loss"] = loss  # an instance's own, where the classes above share theirs
         checks.unknown_options(loss.name, settings, (*loss.parameters, *loss.flags))
         super().__init__(reduction, **settings)
@@ -321,4 +325,4 @@ def _aliases(loss: Pointwise) -> tuple[str, ...]:
 
 
 def _plain(name: str) -> str:
-    return name.lower().replace("_", "").replace("-", "")
+    return str(name).lower().replace("_", "").replace("-", "")

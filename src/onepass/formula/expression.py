@@ -61,7 +61,8 @@ def _cannot_use(name: str) -> str:
             f"a formula must not change its arguments in place: write x = x.{name[:-1]}(...), "
             f"not x.{name}(...)."
         )
-    close = difflib.get_close_matches(name, methods, 1, 0.5)
+    longer = [known for known in sorted(methods) if known.startswith(name)]  # max, maximum
+    close = longer or difflib.get_close_matches(name, methods, 1, 0.75)
     hint = f" Did you mean `{close[0]}`?" if close else ""
     return (
         f"a pointwise formula cannot use `{name}`: it sees one element at a time, and onepass "
@@ -105,6 +106,8 @@ class Expression:
     __mod__ = __rmod__ = __imod__ = _unknown("%")
     __floordiv__ = __rfloordiv__ = __ifloordiv__ = _unknown("//")
     __xor__ = __rxor__ = __ixor__ = _unknown("^")
+    __divmod__ = __rdivmod__ = _unknown("divmod")
+    __lshift__ = __rshift__ = _unknown("shifts of bits")
     __neg__, __abs__, __invert__ = _operator("neg"), _operator("abs"), _operator("logical_not")
     __iadd__, __isub__ = _in_place("+"), _in_place("-")
     __imul__, __itruediv__ = _in_place("*"), _in_place("/")
@@ -144,13 +147,13 @@ class Expression:
             "for a bool keyword (a flag), `if` is fine."
         )
 
-    def __float__(self) -> float:
+    def __float__(self, *digits: int) -> float:
         raise FormulaError(
             f"a formula cannot turn `{self!r}` into a Python number: it differs from element to "
             "element. Use torch's functions (torch.sqrt, not math.sqrt)."
         )
 
-    __int__ = __index__ = __round__ = __float__
+    __int__ = __index__ = __round__ = __trunc__ = __float__
 
     def __len__(self) -> int:
         raise FormulaError(f"a formula sees one element at a time: `{self!r}` has no length.")

@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
@@ -240,23 +241,43 @@ _COMPOSED: dict[tuple[Any, ...], Callable[..., Expression]] = {
 }
 
 
+_KEYWORDS = (
+    "condition",
+    "input",
+    "self",
+    "other",
+    "exponent",
+)  # torch's names of operands, in order
+
+
 def _register(functions: tuple[Any, ...], maker: Callable[..., Expression]) -> None:
     for function in functions:
-        answers[function] = maker
         name = function.__name__
+        answers[function] = _with_keywords(name, maker)
         if hasattr(torch.Tensor, name):
-            answers[getattr(torch.Tensor, name)] = methods[name] = maker
+            answers[getattr(torch.Tensor, name)] = methods[name] = answers[function]
 
 
-_KEYWORDS = ("input", "self", "other", "exponent")  # torch's names of operands, in order
+def _with_keywords(name: str, maker: Callable[..., Expression]) -> Callable[..., Expression]:
+    """Operands may be named as torch names them; what does not fit is the author's error."""
+
+    def call(*operands: Any, **options: Any) -> Expression:
+        named = [options.pop(word) for word in _KEYWORDS if word in options]
+        try:
+            signature(maker).bind(*operands, *named, **options)
+        except TypeError as error:
+            raise FormulaError(f"`{name}`: {error}.") from None
+        return maker(*operands, *named, **options)
+
+    return call
 
 
 def _maker(name: str, arity: int) -> Callable[..., Expression]:
-    def maker(*arguments: Any, **named: Any) -> Expression:
-        operands = [*arguments, *(named.pop(word) for word in _KEYWORDS if word in named)]
-        if named or len(operands) != arity:
-            given = ", ".join([str(len(operands)), *(f"{word}=" for word in named)])
-            raise FormulaError(f"`{name}` takes {arity} operand{'s'[: arity > 1]}, got {given}.")
+    def maker(*operands: Any) -> Expression:
+        if len(operands) != arity:
+            raise FormulaError(
+                f"`{name}` takes {arity} operand{'s'[: arity > 1]}, got {len(operands)}."
+            )
         return make(name, *operands)
 
     return maker
@@ -269,6 +290,6 @@ for _row in _ROWS:
 for _functions, _composed in _COMPOSED.items():
     _register(_functions, _composed)
 # x.where(condition, other) starts with its second operand.
-answers[torch.Tensor.where] = methods["where"] = lambda x, condition, other: where(
-    condition, x, other
+answers[torch.Tensor.where] = methods["where"] = _with_keywords(
+    "where", lambda x, condition, other: where(condition, x, other)
 )

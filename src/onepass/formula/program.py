@@ -37,13 +37,12 @@ def program(
     for node in order:
         if node.operation in LEAVES or (uses[node] < 2 and node not in names):
             continue
-        assigned[node] = free_name(names.get(node, node.operation), used)
+        assigned[node] = _free_name(names.get(node, node.operation), used)
     lines = tuple((assigned[node], node) for node in order if node in assigned)
     return Program(lines, results, {**leaves, **assigned})
 
 
-def free_name(wish: str, used: set[str]) -> str:
-    """The wish, or the wish with the first number that makes it new; `used` learns it."""
+def _free_name(wish: str, used: set[str]) -> str:
     name, count = wish, 1
     while name in used:
         count += 1

@@ -7,12 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-from onepass.define import NONNEGATIVE, POSITIVE, VARIANCE, Card, enforced, pointwise, with_slope
+from onepass.define import NONNEGATIVE, VARIANCE, Card, enforced, pointwise, with_slope
 
 
 @pointwise(
     var=enforced(VARIANCE, hint="Let the model predict log-variances and give their exp()."),
-    eps=POSITIVE,
+    eps=NONNEGATIVE,
     card=Card(
         task="regression",
         best_for="uncertainty estimation: the model predicts mean and variance of every element",

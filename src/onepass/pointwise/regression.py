@@ -9,6 +9,7 @@ from onepass.define import NONNEGATIVE, POSITIVE, Card, pointwise
 
 
 @pointwise(
+    weight_counts=True,
     card=Card(
         task="regression",
         best_for="data with outliers, image reconstruction, errors that count in proportion",
@@ -16,7 +17,7 @@ from onepass.define import NONNEGATIVE, POSITIVE, Card, pointwise
         properties=("robust", "convex", "gradient is a sign, 0 at 0", "minimised by the median"),
         relatives=("mse_loss", "huber_loss", "smooth_l1_loss"),
         sources=("Laplace (1774), Mémoire sur la probabilité des causes par les évènements",),
-    )
+    ),
 )
 def l1_loss(input: Tensor, target: Tensor) -> Tensor:
     """Absolute error: every element pulls with the same strength, however far off it is.
@@ -28,6 +29,7 @@ def l1_loss(input: Tensor, target: Tensor) -> Tensor:
 
 @pointwise(
     fused=torch._C._nn.mse_loss,  # type: ignore[attr-defined]
+    weight_counts=True,
     card=Card(
         task="regression",
         best_for="general regression with roughly normal errors, large errors hurting most",

@@ -9,11 +9,12 @@ from __future__ import annotations
 import keyword
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import NamedTuple
 
 from onepass.formula.expression import Expression
 from onepass.formula.operations import where
-from onepass.formula.program import Program, free_name, program
+from onepass.formula.program import Program, program
 from onepass.formula.trace import VALUE, parameter, tensor
 from onepass.printers.infix import ATOM, INFIX, Spelling, spelled
 
@@ -36,9 +37,10 @@ _ONE_SPELLING = {
     "logical_not": "negation({})",
 }
 _FRAME_WORDS = {
-    "accumulate", "block", "count", "first", "float32", "float64", "i", "inf", "last", "loss",
-    "min", "nan", "partials", "range", "read", "scale", "total", "upstream", "values", "weight",
-    "write",
+    "accumulate", "block", "count", "first", "float32", "float64", "i",
+    "inf", "last", "loss", "min", "nan", "partials", "range",
+    "read", "read_bfloat16", "read_float16", "scale", "total", "upstream", "values",
+    "weight", "write", "write_bfloat16", "write_float16",
 }  # fmt: skip
 _HALF = ("float16", "bfloat16")
 # Leaves of the frame; no argument of a formula can be called so.
@@ -127,12 +129,24 @@ def _printed_names(
 ) -> tuple[dict[str, str], set[str]]:
     """The formula's own arguments under names that the frame does not use, and all names in use."""
     called = {form.partition("(")[0] for form, _ in spellings.values()}
-    taken = _FRAME_WORDS | called | set(keyword.kwlist)
+    pointers = {f"{name}_at" for name in ("partials", "upstream", "values", "weight")}
+    taken = _FRAME_WORDS | called | pointers | set(keyword.kwlist)
     printed = {}
     for name in (*(operand.name for operand in kernel.operands), *kernel.parameters):
-        printed[name] = free_name(name, taken)
-        taken |= {f"{printed[name]}_at", f"gradient_{printed[name]}"}
+        printed[name] = next(wish for wish in _wishes(name) if taken.isdisjoint(_names_of(wish)))
+        taken |= _names_of(printed[name])
     return printed, taken
+
+
+def _wishes(name: str) -> Iterator[str]:
+    yield name
+    yield from (f"{name}_{number}" for number in count(2))
+
+
+def _names_of(argument: str) -> set[str]:
+    """What the frame calls an argument, its memory, its gradient and the memory of that."""
+    names = {argument, f"gradient_{argument}"}
+    return names | {f"{name}_at" for name in names}
 
 
 def _renamed(kernel: Kernel, printed: Mapping[str, str]) -> Kernel:

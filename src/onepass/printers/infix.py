@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import cast
 
 from onepass.formula.expression import CONSTANT, LEAVES, Expression
 
@@ -55,7 +56,7 @@ def _spelled(
     if node in names and not top:
         return names[node], ATOM
     if node.operation == CONSTANT:
-        text = number(float(node.leaf or 0.0))
+        text = number(cast(float, node.leaf))
         return text, SIGN if text.startswith("-") else ATOM
     if node.operation in LEAVES:
         return str(node.leaf), ATOM

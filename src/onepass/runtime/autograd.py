@@ -31,7 +31,7 @@ class OnePass(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
         call, wanted, (upstream,) = ctx.call, ctx.needs_input_grad[1:], grad_outputs
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or not _is_one_gradient(upstream):
             return None, *eager.gradients(call, ctx.saved_tensors, wanted, upstream)
         # Released before it is returned, so that autograd takes the buffer without a copy.
         gradients, ctx.gradients = ctx.gradients, None
@@ -59,9 +59,17 @@ class Elementwise(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
         call, wanted, (upstream,) = ctx.call, ctx.needs_input_grad[1:], grad_outputs
-        if torch.is_grad_enabled():
+        if torch.is_grad_enabled() or not _is_one_gradient(upstream):
             return None, *eager.gradients(call, ctx.saved_tensors, wanted, upstream)
         return None, *cpu.gradients(call, ctx.saved_tensors, wanted, upstream)
+
+
+def _is_one_gradient(upstream: Tensor) -> bool:
+    """Not a batch of them, as torch.func and is_grads_batched send through one backward."""
+    return not (
+        torch._C._are_functorch_transforms_active()
+        or torch._C._functorch.is_legacy_batchedtensor(upstream)  # type: ignore[attr-defined]
+    )
 
 
 def evaluate(call: Call, tensors: tuple[Tensor, ...]) -> Tensor:

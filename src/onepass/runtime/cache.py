@@ -56,10 +56,14 @@ def _write(name: str, data: bytes) -> Path | None:
         return None
     try:
         with tempfile.NamedTemporaryFile(dir=path, delete=False) as file:
-            file.write(data)
-        os.replace(file.name, path / name)
+            try:
+                file.write(data)
+                os.replace(file.name, path / name)
+            except OSError:
+                os.unlink(file.name)
+                raise
     except OSError as error:
-        _say(f"{path} cannot be written ({error})")
+        _say(f"{path} cannot be written ({error.strerror})")
         return None
     return path / name
 
@@ -76,7 +80,7 @@ def _made(path: Path) -> Path | None:
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = path.stat()
     except OSError as error:
-        _say(f"{path} cannot be made ({error})")
+        _say(f"{path} cannot be made ({error.strerror})")
         return None
     if hasattr(os, "getuid") and (
         status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)

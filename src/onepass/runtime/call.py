@@ -22,6 +22,7 @@ class Loss(Protocol):
     domains: Mapping[str, Domain]
     kernels: dict[Any, Any]
     fused: Callable[..., Tensor] | None
+    weight_counts: bool
 
     def results(
         self, names: tuple[str, ...], flags: Mapping[str, bool]

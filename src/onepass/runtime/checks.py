@@ -8,6 +8,7 @@ import difflib
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from typing import Any
 
 import torch
@@ -119,14 +120,18 @@ def weight_shape(loss: str, name: str, weight: Tensor, shape: torch.Size) -> Non
 
 
 def _same_device(loss: str, names: Sequence[str], tensors: Sequence[Tensor]) -> None:
-    """A single number on the CPU may join any device."""
-    device = next((t.device for t in tensors if t.dim()), tensors[0].device)
+    common = next((tensor.device for tensor in tensors if tensor.dim()), tensors[0].device)
     for name, tensor in zip(names, tensors, strict=True):
-        if tensor.device != device and (tensor.dim() or tensor.device.type != "cpu"):
-            raise DeviceError(
-                f"{loss}: all tensors must be on the same device, got {device} and for `{name}` "
-                f"{tensor.device}. Write {name}.to({str(device)!r})."
-            )
+        device(loss, name, tensor, common)
+
+
+def device(loss: str, name: str, tensor: Tensor, common: torch.device) -> None:
+    """Refuse a tensor elsewhere; a single number on the CPU may join any device."""
+    if tensor.device != common and (tensor.dim() or tensor.device.type != "cpu"):
+        raise DeviceError(
+            f"{loss}: all tensors must be on the same device, got {common} and for `{name}` "
+            f"{tensor.device}. Write {name}.to({str(common)!r})."
+        )
 
 
 def _common_dtype(tensors: Sequence[Tensor]) -> torch.dtype:
@@ -156,7 +161,7 @@ def reduction(loss: str, given: Any, allowed: Sequence[str]) -> None:
 
 def parameter(loss: str, name: str, given: Any, domain: Domain) -> None:
     """Refuse a float keyword that is no number, or outside its domain."""
-    if isinstance(given, bool) or not isinstance(given, int | float):
+    if isinstance(given, bool) or not isinstance(given, Real):
         raise ParameterError(
             f"{loss}: `{name}` must be {domain}; got {type(given).__name__}: {given!r:.60}. "
             "It is one number for all elements"

@@ -53,6 +53,7 @@ def gradients(
     """The gradients of the unreduced loss: slopes times upstream."""
     operands, weight, stride = _in_one_order(call, tensors)
     written = _gradient_memory(call, tensors, wanted, stride)
+    upstream = upstream.resolve_neg()
     if not any(upstream.stride()):  # one number for all, as a sum behind the loss sends it
         kernel = _kernel(call, operands, weight, wanted, each=False)
         scale = upstream.flatten()[0].item()
@@ -174,7 +175,8 @@ def _summed_to(shape: torch.Size, gradient: Tensor) -> Tensor:
 def _reduced(call: Call, tensors: Sequence[Tensor], total: float) -> Tensor:
     if math.isnan(total):
         checks.enforced_domains(call, tensors)
-    return torch.scalar_tensor(_quotient(total, float(call.denominator)), dtype=call.dtype)
+    value = _quotient(total, float(call.denominator))
+    return torch.scalar_tensor(value, dtype=call.dtype, device="cpu")
 
 
 def _quotient(a: float, b: float) -> float:

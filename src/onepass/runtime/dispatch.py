@@ -13,17 +13,11 @@ from torch import Tensor
 from onepass.errors import EngineError, EngineWarning, FormulaError, ParameterError
 from onepass.runtime import autograd, checks, eager, reduce
 from onepass.runtime.call import Call, Loss
+from onepass.runtime.operands import PLAIN, is_data
 
 ENGINES = ("auto", "eager", "cpu")
-_KERNEL_DTYPES = frozenset(
-    {
-        torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.bool,
-        torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
-    }
-)  # fmt: skip
-_TORCHS_NUMBER = {"none": 0, "mean": 1, "sum": 2}  # torch's C++ enumeration of reductions
+_TORCHS = ("none", "mean", "sum")  # torch's C++ enumeration of reductions, from 0
 _TINY = 4096  # elements up to which torch's own fused operation, where there is one, is faster
-_PLAIN = (Tensor, torch.nn.Parameter)
 
 _engine: ContextVar[str] = ContextVar("onepass_engine", default="auto")
 
@@ -58,14 +52,20 @@ def evaluate(
     """The loss of these tensors."""
     shape, dtype = checks.agreement(loss.name, names, tensors)
     if weight is None and sample_weight is None and mask is None and normalizer is None:
-        if loss.fused is not None and _is_tiny(shape, dtype, tensors):
-            number = _TORCHS_NUMBER.get(reduction)
-            if number is not None and all(parameters.values()):
-                return loss.fused(*tensors, number, *parameters.values())
+        if loss.fused is not None and _suits_torch(shape, dtype, tensors, parameters, reduction):
+            return loss.fused(*tensors, _TORCHS.index(reduction), *parameters.values())
         total, denominator = None, reduce.count(loss.name, shape, reduction)
     else:
         total, denominator = reduce.weighting(
-            loss.name, shape, reduction, weight, sample_weight, mask, normalizer
+            loss.name,
+            shape,
+            tensors[0].device,
+            reduction,
+            weight,
+            sample_weight,
+            mask,
+            normalizer,
+            loss.weight_counts,
         )
     if dtype.itemsize == 2 and torch.is_autocast_enabled(tensors[0].device.type):
         dtype = torch.float32
@@ -73,21 +73,27 @@ def evaluate(
     return _run(call, tensors)
 
 
-def _is_tiny(shape: torch.Size, dtype: torch.dtype, tensors: Sequence[Tensor]) -> bool:
+def _suits_torch(
+    shape: torch.Size,
+    dtype: torch.dtype,
+    tensors: Sequence[Tensor],
+    parameters: Mapping[str, float],
+    reduction: str,
+) -> bool:
     """Whether torch's own operation is the faster way: our call costs more than its arithmetic."""
     if torch.compiler.is_compiling() or _engine.get() != "auto":
         return False
-    first = tensors[0]
     return (
         shape.numel() <= _TINY
         and (dtype is torch.float32 or dtype is torch.float64)
-        and all(t.shape == shape and t.dtype is dtype for t in tensors)
-        and first.is_cpu
+        and reduction in _TORCHS
+        and all(parameters.values())  # torch's operations take a parameter 0 differently
+        and all(t.shape == shape and t.dtype is dtype and t.is_cpu for t in tensors)
     )
 
 
 def _run(call: Call, tensors: tuple[Tensor, ...]) -> Tensor:
-    if torch.compiler.is_compiling():
+    if torch.compiler.is_compiling() or not call.shape.numel():
         return eager.evaluate(call, tensors)
     chosen, obstacle = _engine.get(), _obstacle(call, tensors)
     if obstacle is None and chosen != "eager":
@@ -117,27 +123,16 @@ def _obstacle(call: Call, tensors: Sequence[Tensor]) -> str | None:
     if torch.autograd.forward_ad._current_level >= 0:
         return "forward-mode differentiation is active"
     for tensor in tensors:
-        if not _is_data(tensor):
+        if not is_data(tensor):
             return f"a tensor is {_described(tensor)}"
     for given in (call.weight, call.denominator):
-        if isinstance(given, Tensor) and (given.requires_grad or not _is_data(given)):
+        if isinstance(given, Tensor) and (given.requires_grad or not is_data(given)):
             return f"a weight or the normalizer is {_described(given)}"
-    return None if call.shape.numel() else "there are no elements"
-
-
-def _is_data(tensor: Tensor) -> bool:
-    """Whether the tensor is numbers in this machine's memory and nothing else."""
-    return (
-        type(tensor) in _PLAIN
-        and tensor.is_cpu
-        and tensor.layout is torch.strided
-        and tensor.dtype in _KERNEL_DTYPES
-        and not tensor.is_neg()
-    )
+    return None
 
 
 def _described(tensor: Tensor) -> str:
-    kind = "" if type(tensor) in _PLAIN else f"a {type(tensor).__name__}, "
+    kind = "" if type(tensor) in PLAIN else f"a {type(tensor).__name__}, "
     kind += "lazily negated, " if tensor.is_neg() else ""
     kind += "asking for its gradient, " if tensor.requires_grad else ""
     return f"{kind}{tensor.dtype}, {tensor.layout}, on {tensor.device}"

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from onepass.errors import DtypeError
 from onepass.runtime.call import Call
 
 
@@ -54,10 +55,25 @@ def _unreduced(call: Call, tensors: Sequence[Tensor]) -> Tensor:
 
 def _guarded(call: Call, operands: Sequence[Tensor]) -> Tensor:
     """The formula; nan where an enforced domain is left."""
-    value = call.formula(tuple(operands))
+    formula = _of_complex if call.dtype.is_complex else Call.formula
+    value = formula(call, tuple(operands))
     for name, operand in zip(call.names, operands, strict=True):
         if call.loss.domains[name].enforced:
             value = torch.where(call.loss.domains[name].contains(operand), value, math.nan)
+    return value
+
+
+def _of_complex(call: Call, operands: tuple[Tensor, ...]) -> Tensor:
+    """A loss is a real number: for complex tensors only if the formula takes their size."""
+    try:
+        value = call.formula(operands)
+    except RuntimeError:  # an operation that complex numbers do not have
+        value = None
+    if value is None or value.is_complex():
+        raise DtypeError(
+            f"{call.loss.name}: tensors must be real, got {call.dtype}. "
+            "Write torch.view_as_real(...)."
+        )
     return value
 
 

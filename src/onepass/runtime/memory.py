@@ -23,16 +23,19 @@ _free: list[mmap.mmap] = []
 _lock = threading.RLock()  # a finaliser may run inside any of these functions
 
 
+# A device is named throughout: the default device may be another one.
+
+
 def empty(shape: torch.Size, stride: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """Uninitialised memory for a dense CPU tensor."""
     nbytes = shape.numel() * dtype.itemsize
     if nbytes < _SMALLEST or not hasattr(mmap, "MADV_HUGEPAGE"):
-        return torch.empty_strided(shape, stride, dtype=dtype)
+        return torch.empty_strided(shape, stride, dtype=dtype, device="cpu")
     mapping = _take(nbytes)
     view = memoryview(mapping)
     weakref.finalize(view, _give_back, mapping).atexit = False
     storage = torch.frombuffer(view, dtype=torch.uint8).untyped_storage()
-    return torch.empty(0, dtype=dtype).set_(storage, 0, shape, stride)
+    return torch.empty(0, dtype=dtype, device="cpu").set_(storage, 0, shape, stride)
 
 
 def empty_cache() -> None:

@@ -12,6 +12,26 @@ from onepass.runtime import memory
 
 Stride = tuple[int, ...]
 
+PLAIN = (Tensor, torch.nn.Parameter)
+_DTYPES = frozenset(
+    {
+        torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.bool,
+        torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
+    }
+)  # fmt: skip
+
+
+def is_data(tensor: Tensor) -> bool:
+    """Whether the tensor is numbers in this machine's memory, as they stand there."""
+    return (
+        type(tensor) in PLAIN
+        and tensor.is_cpu
+        and tensor.layout is torch.strided
+        and tensor.dtype in _DTYPES
+        and not tensor.is_neg()
+        and not tensor._is_zerotensor()
+    )
+
 
 def common_stride(shape: torch.Size, tensors: Sequence[Tensor]) -> Stride:
     """The order of the first dense tensor of this shape: channels-last stays channels-last."""

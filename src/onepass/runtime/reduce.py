@@ -13,6 +13,7 @@ rescaling `weight`). What is masked out or has weight 0 contributes exactly 0, w
 
 from __future__ import annotations
 
+from numbers import Real
 from typing import Any
 
 import torch
@@ -37,19 +38,24 @@ def count(loss: str, shape: torch.Size, reduction: str) -> float:
 def weighting(
     loss: str,
     shape: torch.Size,
+    device: torch.device,
     reduction: str,
     weight: Tensor | None,
     sample_weight: Tensor | None,
     mask: Tensor | None,
     normalizer: float | Tensor | None,
+    counts: bool,
 ) -> tuple[Tensor | None, float | Tensor]:
-    """The one weight of every element, and the denominator; both known before the pass."""
+    """The one weight of every element, and the denominator; both known before the pass.
+
+    `counts`: whether the loss's own `weight` does, as that of l1_loss and mse_loss.
+    """
     elements = count(loss, shape, reduction)
     for name, given in (("weight", weight), ("sample_weight", sample_weight), ("mask", mask)):
         if given is not None:
-            _check_weight(loss, name, given, shape)
-    counting = product(sample_weight, mask)
-    total = product(weight, counting)
+            _check_weight(loss, name, given, shape, device)
+    counting = product(product(weight, sample_weight) if counts else sample_weight, mask)
+    total = counting if counts else product(weight, counting)
     if normalizer is not None:
         return total, _checked_normalizer(loss, normalizer, reduction)
     if counting is None or reduction in ("none", "sum"):
@@ -60,11 +66,13 @@ def weighting(
 
 
 def product(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    """a * b, exactly 0 wherever b is (a may be nan there)."""
+    """a * b, exactly 0 wherever b is (a may be nan there); half types widened."""
     if a is None or b is None:
         return b if a is None else a
-    zero = torch.zeros((), dtype=a.dtype, device=a.device)
-    return torch.where(b != 0, a * b, zero)
+    wide = torch.promote_types(a.dtype, b.dtype)
+    if wide.is_floating_point:
+        wide = torch.promote_types(wide, torch.float32)
+    return torch.where(b != 0, a.to(wide) * b, torch.zeros((), dtype=wide, device=a.device))
 
 
 def _rows_that_count(counting: Tensor, shape: torch.Size) -> float | Tensor:
@@ -81,8 +89,11 @@ def _sum(weight: Tensor) -> Tensor:
     return weight.sum()
 
 
-def _check_weight(loss: str, name: str, given: Any, shape: torch.Size) -> None:
+def _check_weight(
+    loss: str, name: str, given: Any, shape: torch.Size, device: torch.device
+) -> None:
     checks.are_tensors(loss, [name], [given])
+    checks.device(loss, name, given, device)
     if name == "mask" and given.dtype is not torch.bool:
         raise DtypeError(
             f"{loss}: `mask` must be a bool tensor, True where an element counts; got "
@@ -105,10 +116,16 @@ def _checked_normalizer(loss: str, normalizer: Any, reduction: str) -> float | T
                 f"{loss}: `normalizer` must be one number, got a tensor of shape "
                 f"{tuple(normalizer.shape)}. Write normalizer.sum()."
             )
+        if normalizer.dtype is torch.bool or normalizer.dtype.is_complex:
+            raise DtypeError(f"{loss}: `normalizer` must be a real number, got {normalizer.dtype}.")
         return normalizer
-    if isinstance(normalizer, bool) or not isinstance(normalizer, int | float):
+    if (
+        isinstance(normalizer, bool)
+        or not isinstance(normalizer, Real)
+        or not float(normalizer) >= 0
+    ):
         raise ParameterError(
-            f"{loss}: `normalizer` must be a number or a tensor of one, got "
+            f"{loss}: `normalizer` must be a number that is not negative, or a tensor of one; got "
             f"{type(normalizer).__name__}: {normalizer!r:.60}."
         )
     return float(normalizer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from itertools import count
 
 import torch
@@ -37,10 +37,22 @@ def over_blocks(work: Callable[[int, int], object], blocks: int) -> None:
             first = current * _BLOCKS_AT_ONCE
             work(first, min(first + _BLOCKS_AT_ONCE, blocks))
 
-    pending = [_executor(helpers).submit(take_turns) for _ in range(helpers)]
-    take_turns()
+    pending = _started(take_turns, helpers)
+    try:
+        take_turns()
+    finally:
+        # Interrupted or not, nobody may still write when the caller's tensors are freed.
+        turn = count(ranges)
+        wait(pending)
     for helper in pending:
         helper.result()
+
+
+def _started(task: Callable[[], None], helpers: int) -> list[Future[None]]:
+    try:
+        return [_executor(helpers).submit(task) for _ in range(helpers)]
+    except RuntimeError:  # the interpreter is shutting down: the caller does all
+        return []
 
 
 def _executor(helpers: int) -> ThreadPoolExecutor:

@@ -1,0 +1,195 @@
+"""Kernels on disk: whole, private to the user, found again by the next process."""
+
+import os
+import stat
+import subprocess
+import sys
+import warnings
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+import onepass
+from onepass.runtime import cache, kernels
+
+CALL = """
+import sys, warnings, torch, onepass, onepass.functional as F
+x, y = torch.arange(5000.0) - 3, torch.ones(5000)
+leaf = x.clone().requires_grad_()
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    value = F.l1_loss(leaf, y)
+    value.backward()
+    F.soft_margin_loss(x, y)
+assert value.item() == (x - y).abs().mean().item()
+assert torch.equal(leaf.grad, torch.sign(x - y) / 5000)
+said = [str(w.message) for w in caught if w.category is onepass.EngineWarning]
+print(["numba" in sys.modules, len(said)], *said)
+"""
+
+
+def process(folder, text=CALL):
+    """A process of its own with this folder; whether it imported numba, and what it said."""
+    environment = os.environ | {"ONEPASS_CACHE_DIR": str(folder)}
+    command = [sys.executable, "-W", "ignore", "-c", text]
+    return subprocess.run(
+        command, env=environment, capture_output=True, check=True, text=True
+    ).stdout.strip()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder of this test's own, with nothing remembered of others."""
+    monkeypatch.setenv("ONEPASS_CACHE_DIR", str(tmp_path / "kernels"))
+    forget()
+    yield tmp_path / "kernels"
+    forget()
+
+
+def forget():
+    cache._made.cache_clear()
+    cache._say.cache_clear()
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory):
+    """A folder that two processes filled at once."""
+    folder = tmp_path_factory.mktemp("filled") / "kernels"
+    with ThreadPoolExecutor(2) as both:
+        assert list(both.map(process, [folder] * 2)) == ["[True, 0]"] * 2
+    return folder
+
+
+def test_two_processes_may_compile_at_once(filled):
+    assert [*filled.glob("*.o")]
+    assert not [path for path in filled.iterdir() if path.suffix not in (".o", ".py")]
+
+
+def test_a_process_whose_kernels_are_known_imports_no_numba(filled):
+    before = {path: path.stat().st_mtime_ns for path in filled.iterdir()}
+    assert process(filled) == "[False, 0]"
+    assert {path: path.stat().st_mtime_ns for path in filled.iterdir()} == before
+
+
+def test_a_damaged_kernel_is_compiled_again(filled):
+    first, *rest = sorted(filled.glob("*.o"))
+    content = first.read_bytes()
+    middle = len(content) // 2
+    first.write_bytes(content[:middle] + b"\0\1" + content[middle + 2 :])
+    if rest:
+        rest[0].write_bytes(b"")
+    assert process(filled) == "[True, 0]"
+    assert len(first.read_bytes()) == len(content)
+    assert process(filled) == "[False, 0]"
+
+
+def test_the_folder_is_private_and_holds_the_text_beside_the_code(filled):
+    assert stat.S_IMODE(filled.stat().st_mode) == 0o700
+    codes, texts = ({p.stem for p in filled.glob(f"*.{kind}")} for kind in ("o", "py"))
+    assert codes == texts
+    assert "# l1_loss: " in "".join(p.read_text() for p in filled.glob("*.py"))
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="there are no owners here")
+def test_a_folder_that_others_can_write_is_refused_with_one_warning(filled, tmp_path):
+    open_folder = tmp_path / "open"
+    open_folder.mkdir()
+    for path in filled.iterdir():
+        (open_folder / path.name).write_bytes(path.read_bytes())
+    open_folder.chmod(0o777)
+    names = set(open_folder.iterdir())
+    said = process(open_folder)
+    assert said == (
+        "[True, 1] onepass keeps no compiled kernels, so each process compiles its own: "
+        f"{open_folder} can be written by others than you. "
+        "Set ONEPASS_CACHE_DIR to a folder of your own."
+    )
+    assert set(open_folder.iterdir()) == names
+
+
+def test_a_folder_that_cannot_be_made_warns_once_and_everything_works(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    said = process(file / "kernels")
+    assert said.startswith("[True, 1] onepass keeps no compiled kernels")
+    assert f"{file / 'kernels'} cannot be made (" in said
+
+
+def test_a_file_in_the_folders_place_is_refused(tmp_path):
+    file = tmp_path / "file"
+    file.touch()
+    assert process(file).startswith("[True, 1] onepass keeps no compiled kernels")
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="there are no owners here")
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o720, 0o702, 0o755, 0o750, 0o700])
+def test_a_folder_must_be_writable_by_its_owner_alone(folder, mode):
+    folder.mkdir()
+    folder.chmod(mode)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert cache.folder() == (None if mode & 0o022 else folder)
+    assert len(caught) == bool(mode & 0o022)
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="there are no owners here")
+def test_a_folder_of_somebody_else_is_refused(folder, monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: -1)
+    with pytest.warns(onepass.EngineWarning, match="can be written by others than you"):
+        assert cache.folder() is None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert cache.folder() is None  # said once
+
+
+def test_what_is_saved_is_loaded(folder):
+    assert cache.load("a.o") is None
+    cache.save("a.o", b"abc")
+    assert cache.load("a.o") == b"abc"
+    cache.save("a.o", b"")
+    assert cache.load("a.o") == b""
+    path = folder / "a.o"
+    path.write_bytes(path.read_bytes()[:-1])
+    assert cache.load("a.o") is None
+    assert cache.save_text("a.py", "x = 1\n").read_text() == "x = 1\n"
+    assert {p.name for p in folder.iterdir()} == {"a.o", "a.py"}
+
+
+def test_a_key_depends_on_every_part_and_where_it_ends():
+    keys = {cache.key("ab", "c"), cache.key("a", "bc"), cache.key("abc"), cache.key("abc", "")}
+    assert len(keys) == 4
+    assert cache.key("ab", "c") == cache.key("ab", "c")
+
+
+def test_the_folder_can_be_chosen(folder, monkeypatch):
+    assert cache.folder() == folder
+    monkeypatch.delenv("ONEPASS_CACHE_DIR")
+    monkeypatch.setattr(cache, "user_cache_path", lambda name: folder / "of" / name)
+    assert cache.folder() == folder / "of" / "onepass"
+    assert (folder / "of" / "onepass").is_dir()
+
+
+def test_a_kernel_is_made_of_its_text_and_the_toolchain(folder, monkeypatch):
+    made = []
+
+    def compiled(source, *others):
+        made.append(source)
+        return original(source, *others)
+
+    original = kernels.compiled
+    monkeypatch.setattr(kernels, "compiled", compiled)
+    x, y = torch.randn(2, 5000)
+    loss = onepass.pointwise(lambda input, target: torch.abs(input - target) * 1.25)
+    twin = onepass.pointwise(lambda input, target: torch.abs(input - target) * 1.25)
+    other = onepass.pointwise(lambda input, target: torch.abs(input - target) * 1.5)
+    expected = (x - y).abs().mean().item() * 1.25
+    for same in (loss, loss, twin):
+        assert same(x, y).item() == pytest.approx(expected, rel=1e-6)
+    assert len(made) == 1
+    other(x, y)
+    assert len(made) == 2
+    loss.kernels.clear()
+    monkeypatch.setattr(kernels, "_toolchain", lambda: "another processor")
+    loss(x, y)
+    assert len(made) == 3

@@ -1,0 +1,152 @@
+"""Kernels that cannot be made, kernels as Python, many kernels at once."""
+
+import threading
+import warnings
+
+import numpy as np
+import pytest
+import torch
+
+import onepass
+from onepass import functional as F
+from onepass.pointwise import regression
+from onepass.printers.cpu import Kernel, Operand, text
+from onepass.runtime import kernels
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """A compiler that fails."""
+
+    def fails(*_):
+        raise OSError("no room for code")
+
+    monkeypatch.setattr(kernels, "load", fails)
+
+
+def fresh(factor):
+    """A loss that no kernel was made for."""
+
+    @onepass.pointwise
+    def tripled(input, target):
+        return factor * torch.abs(input - target)
+
+    return tripled
+
+
+def recorded(function, *arguments, **options):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        value = function(*arguments, **options)
+    return value, [w for w in caught if w.category is onepass.EngineWarning]
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_failing_compiler_is_said_once_and_the_definition_runs(monkeypatch):
+    monkeypatch.setattr("onepass.runtime.dispatch._said", set())
+    loss = fresh(3.0)
+    x, y = torch.randn(2, 5000)
+    leaf = x.clone().requires_grad_()
+    value, said = recorded(loss, leaf, y)
+    value.backward()
+    assert value.item() == pytest.approx(3 * (x - y).abs().mean().item(), rel=1e-5)
+    torch.testing.assert_close(leaf.grad, 3 * torch.sign(x - y) / 5000)
+    (warning,) = said
+    assert "tripled: " in str(warning.message)
+    assert "no room for code" in str(warning.message)
+    assert "definition runs instead" in str(warning.message)
+    for reduction in ("mean", "sum"):
+        value, said = recorded(loss, x, y, reduction=reduction)
+        assert not said
+        assert value.isfinite()
+
+
+@pytest.mark.usefixtures("broken")
+def test_an_engine_chosen_by_hand_raises_instead():
+    loss, x = fresh(3.0), torch.randn(5000)
+    with onepass.engine("cpu"), pytest.raises(onepass.EngineError, match="no room for code"):
+        loss(x, x)
+    with onepass.engine("eager"):
+        assert loss(x, x) == 0
+
+
+@pytest.mark.usefixtures("broken")
+def test_a_kernel_that_was_made_before_still_runs(monkeypatch):
+    loss, x = fresh(3.0), torch.randn(5000)
+    monkeypatch.undo()
+    before, _ = recorded(loss, x, -x)
+    monkeypatch.setattr(kernels, "load", None)
+    after, said = recorded(loss, x, -x)
+    assert torch.equal(before, after)
+    assert not said
+
+
+def test_the_texts_of_losses_of_one_name_are_kept_apart():
+    x = torch.ones(5000)
+    assert fresh(3.0)(x, 0 * x).item() == 3
+    assert fresh(4.0)(x, 0 * x).item() == 4
+
+
+@pytest.mark.parametrize("count", [1, 16384, 16385])
+def test_a_kernel_runs_as_plain_python_too(count):
+    loss = regression.huber_loss
+    kernel = Kernel(
+        name="huber_loss",
+        operands=(Operand("input", "float64"), Operand("target", "float64")),
+        parameters=("delta",),
+        gradients=("input",),
+        each=False,
+        precision="float64",
+        output="float64",
+    )
+    source = text(kernel, *loss.results(loss.tensors, loss.flags))
+    x, y = np.random.default_rng(0).normal(size=(2, count))
+    gradient, partials = np.empty(count), np.zeros(-(-count // 16384))
+    kernels.plain(source)(x, y, gradient, partials, 0.5, 2.0, count, 0, len(partials))
+    leaf = torch.from_numpy(x).requires_grad_()
+    value = F.huber_loss(leaf, torch.from_numpy(y), delta=0.5, reduction="sum")
+    value.backward(torch.tensor(2.0, dtype=torch.float64))
+    assert partials.sum() == pytest.approx(value.item(), rel=1e-12)
+    np.testing.assert_allclose(gradient, leaf.grad.numpy(), rtol=1e-12)
+
+
+def test_loaded_kernels_are_remembered_per_kind():
+    loss = fresh(5.0)
+    x, y = torch.randn(2, 5000)
+    for _ in range(3):
+        loss(x, y)
+    assert len(loss.kernels) == 1
+    loss(x.double(), y)
+    loss(x, y, reduction="none")
+    loss(x, y, mask=x > 0)
+    loss(x.clone().requires_grad_(), y)
+    assert len(loss.kernels) == 5
+    loss(x, y, reduction="sum")
+    loss(x[:4999], y[:4999])
+    assert len(loss.kernels) == 5
+
+
+def test_threads_that_need_one_kernel_at_once_all_get_it():
+    loss, x = fresh(7.0), torch.ones(5000)
+    start, results = threading.Barrier(6), []
+
+    def work():
+        start.wait()
+        results.append(loss(x, 0 * x).item())
+
+    workers = [threading.Thread(target=work) for _ in range(6)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert results == [7.0] * 6
+
+
+def test_source_shows_what_is_compiled():
+    shown = regression.huber_loss.source("cpu")
+    assert "# huber_loss: " in shown
+    assert "gradient_input" in shown
+    assert "gradient_input" not in regression.huber_loss.source("cpu", gradient=False)
+    assert "values" in regression.huber_loss.source("cpu", reduction="none", gradient=False)
+    assert "def huber_loss(" in regression.huber_loss.source("eager")
+    compile(shown, "shown", "exec")
