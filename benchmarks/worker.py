@@ -19,7 +19,7 @@ import torch
 from .rivals import RIVALS, Rival, Step
 from .samples import RECIPES
 
-SMALL = 1000  # elements: enough to load all code, nothing to memory
+SMALL = 100_000  # warms up; above what torch does for us
 TURN = 0.004  # seconds that a timed turn lasts at least, if CALLS allow
 CALLS = 2000
 

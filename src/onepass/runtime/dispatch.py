@@ -17,7 +17,9 @@ from onepass.runtime.operands import PLAIN, is_data
 
 ENGINES = ("auto", "eager", "cpu")
 _TORCHS = ("none", "mean", "sum")  # torch's C++ enumeration of reductions, from 0
-_TINY = 4096  # elements up to which torch's own fused operation, where there is one, is faster
+# Elements up to which torch's own fused operation, where there is one, is faster: torch's grain.
+# Above, torch shares the sum among threads, and its bits depend on their number.
+_TINY = 32768
 
 _engine: ContextVar[str] = ContextVar("onepass_engine", default="auto")
 

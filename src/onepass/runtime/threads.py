@@ -43,8 +43,9 @@ def over_blocks(work: Callable[[int, int], object], blocks: int) -> None:
     finally:
         # Interrupted or not, nobody may still write when the caller's tensors are freed.
         turn = count(ranges)
-        wait(pending)
-    for helper in pending:
+        late = [helper for helper in pending if not helper.cancel()]  # others never woke up
+        wait(late)
+    for helper in late:
         helper.result()
 
 
