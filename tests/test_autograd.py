@@ -61,7 +61,7 @@ def by_definition(loss, tensors, upstream=None, **options):
         return torch.autograd.grad(value, leaf, upstream)[0]
 
 
-def close(found, expected):
+def assert_close(found, expected):
     torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-13)
 
 
@@ -78,7 +78,7 @@ def test_a_retained_graph_scales_nothing_twice(loss, reduction, size):
     for factor in (3.0, 1.0, -0.5, 1.0):
         upstream = torch.full_like(value, factor)
         (found,) = torch.autograd.grad(value, leaf, upstream, retain_graph=True)
-        close(found, by_definition(loss, tensors, upstream, reduction=reduction))
+        assert_close(found, by_definition(loss, tensors, upstream, reduction=reduction))
         found.fill_(torch.nan)  # ours to change: the next backward makes its own
 
 
@@ -101,7 +101,7 @@ def test_gradients_accumulate(loss, size):
     for _ in range(2):
         loss(leaf, *tensors[1:]).backward()
     assert leaf.grad is kept
-    close(leaf.grad, 1 + 2 * by_definition(loss, tensors))
+    assert_close(leaf.grad, 1 + 2 * by_definition(loss, tensors))
 
 
 @BOTH_SIZES
@@ -110,7 +110,7 @@ def test_two_losses_on_one_input_add_up(size):
     leaf = x.clone().requires_grad_()
     (F.l1_loss(leaf, y) + 2 * F.huber_loss(leaf, y, delta=0.5)).backward()
     expected = torch.sign(x - y) / size + 2 * (x - y).clamp(-0.5, 0.5) / size
-    close(leaf.grad, expected)
+    assert_close(leaf.grad, expected)
 
 
 @BOTH_SIZES
@@ -121,7 +121,7 @@ def test_micro_batches_accumulate_to_the_whole(size):
         F.soft_margin_loss(leaf[part], y[part].sign(), normalizer=size).backward()
     whole = x.clone().requires_grad_()
     F.soft_margin_loss(whole, y.sign()).backward()
-    close(leaf.grad, whole.grad)
+    assert_close(leaf.grad, whole.grad)
 
 
 # The buffer
@@ -204,7 +204,7 @@ def test_each_tensor_alone_and_all_together(loss, size):
             alone = [t.detach().requires_grad_(k == place) for k, t in enumerate(together)]
             (slope,) = torch.autograd.grad(loss(*alone), alone[place])
             position = [k for k, t in enumerate(together) if t.requires_grad].index(place)
-            close(slope, all_slopes[position])
+            assert_close(slope, all_slopes[position])
 
 
 @BOTH_SIZES
@@ -216,7 +216,7 @@ def test_input_and_target_may_be_one_tensor(size):
     (gradient,) = torch.autograd.grad(
         F.poisson_nll_loss(positive, positive, log_input=False, reduction="sum"), positive
     )
-    close(gradient, -torch.log(positive.detach() + 1e-8) + 1e-8 / (positive.detach() + 1e-8))
+    assert_close(gradient, -torch.log(positive.detach() + 1e-8) + 1e-8 / (positive.detach() + 1e-8))
 
 
 @BOTH_SIZES
@@ -225,11 +225,11 @@ def test_a_target_computed_from_the_input_is_differentiated_through(size):
     for create_graph in (False, True):
         value = F.mse_loss(x, 3 * x, reduction="sum")
         (gradient,) = torch.autograd.grad(value, x, create_graph=create_graph)
-        close(gradient.detach(), 8 * x.detach())
+        assert_close(gradient.detach(), 8 * x.detach())
     (second,) = torch.autograd.grad(gradient.sum(), x)
-    close(second, torch.full_like(x, 8.0))
+    assert_close(second, torch.full_like(x, 8.0))
     (half,) = torch.autograd.grad(F.mse_loss(x, (3 * x).detach(), reduction="sum"), x)
-    close(half, -4 * x.detach())
+    assert_close(half, -4 * x.detach())
 
 
 def test_nothing_requires_a_gradient():
@@ -245,7 +245,7 @@ def test_gradients_inside_no_grad():
         assert not F.l1_loss(x, leaf).requires_grad
         with torch.enable_grad():
             F.l1_loss(leaf, x).backward()
-    close(leaf.grad, torch.sign(leaf.detach() - x) / 5000)
+    assert_close(leaf.grad, torch.sign(leaf.detach() - x) / 5000)
 
 
 def test_a_loss_computed_under_inference_mode_cannot_be_differentiated():
@@ -278,7 +278,7 @@ def test_an_upstream_of_any_layout(loss, size):
         torch.zeros(size // 6, 6, dtype=torch.float64),
     ):
         (found,) = torch.autograd.grad(each, leaf, upstream, retain_graph=True)
-        close(found, by_definition(loss, tensors, upstream, reduction="none"))
+        assert_close(found, by_definition(loss, tensors, upstream, reduction="none"))
 
 
 @BOTH_SIZES
@@ -288,7 +288,7 @@ def test_sum_and_mean_behind_none_are_sum_and_mean(loss, size):
     for reduction in ("sum", "mean"):
         leaf = tensors[0].clone().requires_grad_()
         getattr(loss(leaf, *tensors[1:], reduction="none"), reduction)().backward()
-        close(leaf.grad, by_definition(loss, tensors, reduction=reduction))
+        assert_close(leaf.grad, by_definition(loss, tensors, reduction=reduction))
 
 
 @BOTH_SIZES
@@ -326,9 +326,9 @@ def test_a_differentiable_gradient_is_the_same_gradient(loss, size):
         upstream = torch.randn(value.shape, dtype=torch.float64)
         (plain,) = torch.autograd.grad(value, leaf, upstream, retain_graph=True)
         (kept,) = torch.autograd.grad(value, leaf, upstream, create_graph=True)
-        close(kept.detach(), plain)
+        assert_close(kept.detach(), plain)
         again = torch.autograd.grad(value, leaf, upstream)[0]
-        close(again, plain)
+        assert_close(again, plain)
 
 
 @EVERY
@@ -339,11 +339,11 @@ def test_hessians_agree(loss):
         return loss(x, *rest, reduction="sum")
 
     expected = hessian(total, first)
-    close(hessian(total, first, vectorize=True), expected)
-    close(torch.func.hessian(total)(first), expected)
-    close(torch.func.jacfwd(torch.func.jacrev(total))(first), expected)
+    assert_close(hessian(total, first, vectorize=True), expected)
+    assert_close(torch.func.hessian(total)(first), expected)
+    assert_close(torch.func.jacfwd(torch.func.jacrev(total))(first), expected)
     with onepass.engine("eager"):
-        close(hessian(total, first), expected)
+        assert_close(hessian(total, first), expected)
     assert torch.equal(expected, torch.diag(expected.diag()))
 
 
@@ -358,21 +358,21 @@ def test_transforms_agree(loss):
         return loss(x, *rest, reduction="none")
 
     slope = by_definition(loss, [first, *rest], reduction="sum")
-    close(torch.func.grad(total)(first), slope)
-    close(torch.func.jacrev(total)(first), slope)
-    close(torch.func.jacfwd(total)(first), slope)
-    close(torch.func.jacrev(each)(first), torch.diag(slope))
-    close(torch.func.jacfwd(each)(first), torch.diag(slope))
+    assert_close(torch.func.grad(total)(first), slope)
+    assert_close(torch.func.jacrev(total)(first), slope)
+    assert_close(torch.func.jacfwd(total)(first), slope)
+    assert_close(torch.func.jacrev(each)(first), torch.diag(slope))
+    assert_close(torch.func.jacfwd(each)(first), torch.diag(slope))
     direction = torch.linspace(-1, 1, 6, dtype=torch.float64)
     value, along = torch.func.jvp(each, (first,), (direction,))
-    close(value, each(first))
-    close(along, slope * direction)
+    assert_close(value, each(first))
+    assert_close(along, slope * direction)
     pulled = torch.func.vjp(each, first)[1](direction)[0]
-    close(pulled, slope * direction)
-    close(torch.vmap(lambda *x: loss(*x, reduction="sum"))(first, *rest), each(first))
+    assert_close(pulled, slope * direction)
+    assert_close(torch.vmap(lambda *x: loss(*x, reduction="sum"))(first, *rest), each(first))
     rows = torch.stack([first, first])
     per_row = torch.vmap(torch.func.grad(total))(rows)
-    close(per_row, torch.stack([slope, slope]))
+    assert_close(per_row, torch.stack([slope, slope]))
 
 
 @EVERY
@@ -383,8 +383,8 @@ def test_forward_mode_gives_the_directional_slope(loss):
     with forward_ad.dual_level():
         dual = forward_ad.make_dual(first, direction)
         value, along = forward_ad.unpack_dual(loss(dual, *rest, reduction="sum"))
-    close(along, (slope * direction).sum())
-    close(value, loss(first, *rest, reduction="sum"))
+    assert_close(along, (slope * direction).sum())
+    assert_close(value, loss(first, *rest, reduction="sum"))
 
 
 def test_per_sample_gradients_of_a_model():
@@ -446,7 +446,7 @@ def test_saved_tensors_may_live_elsewhere(reduction):
         )
         for _ in range(2):
             (found,) = torch.autograd.grad(value, leaf, upstream, retain_graph=True)
-            close(found, expected)
+            assert_close(found, expected)
     assert packed
 
 
@@ -525,7 +525,7 @@ def test_a_change_in_place_gives_the_old_gradient_or_raises(size, reduction, pla
     loss = onepass.catalogue()["soft_margin_loss"]
     if reduction == "mean":  # the gradient was finished in forward
         (found,) = torch.autograd.grad(value, tensors[0], upstream, retain_graph=True)
-        close(found, by_definition(loss, before, upstream, reduction=reduction))
+        assert_close(found, by_definition(loss, before, upstream, reduction=reduction))
     with pytest.raises(RuntimeError, match="inplace operation"):
         torch.autograd.grad(value, tensors[0], upstream)
 
@@ -552,7 +552,7 @@ def test_a_broadcast_tensor_has_a_gradient_of_its_own_shape(loss, reduction):
                     (gradient,) = torch.autograd.grad(value.sum(), leaf)
                 assert gradient.shape == shape
                 results.append(gradient)
-            close(*results)
+            assert_close(*results)
 
 
 def layouts(x):
@@ -579,14 +579,14 @@ def test_views_and_expanded_tensors_have_their_gradient(loss, size):
             upstream = upstream.reshape(value.shape)
             (found,) = torch.autograd.grad(value, leaf, upstream)
             dense = [t.clone(memory_format=torch.contiguous_format) for t in tensors]
-            close(found, by_definition(loss, dense, upstream, reduction=reduction))
+            assert_close(found, by_definition(loss, dense, upstream, reduction=reduction))
 
 
 def test_an_expanded_leaf_collects_its_gradient():
     base = torch.randn(3, dtype=torch.float64, requires_grad=True)
     y = torch.zeros(2000, 3, dtype=torch.float64)
     F.l1_loss(base.expand(2000, 3), y, reduction="sum").backward()
-    close(base.grad, 2000 * torch.sign(base.detach()))
+    assert_close(base.grad, 2000 * torch.sign(base.detach()))
 
 
 @pytest.mark.parametrize("reduction", ["mean", "none"])
@@ -622,7 +622,7 @@ def test_a_single_number_has_a_gradient(loss):
     leaf = tensors[0].clone().requires_grad_()
     loss(leaf, *tensors[1:]).backward()
     assert leaf.grad.shape == ()
-    close(leaf.grad, by_definition(loss, tensors))
+    assert_close(leaf.grad, by_definition(loss, tensors))
 
 
 def test_a_parameter_stays_a_parameter_and_its_gradient_a_tensor():

@@ -20,7 +20,7 @@ NAN, INF = math.nan, math.inf
 X = torch.linspace(-1, 1, 12).reshape(4, 3)
 
 
-def refused(error, message, function, *tensors, **options):
+def assert_refused(error, message, function, *tensors, **options):
     """The call raises exactly this message."""
     with pytest.raises(error) as caught:
         function(*tensors, **options)
@@ -82,7 +82,7 @@ def test_shapes_that_do_not_fit_are_named_with_what_to_write(loss, first, second
     a, b = loss.tensors[:2]
     others = dict.fromkeys(loss.tensors[2:], first)
     tensors = fitting(loss, first, **{b: second}, **others)
-    refused(
+    assert_refused(
         onepass.ShapeError,
         f"{loss.name}: `{a}` and `{b}` must have the same shape, or one must broadcast to the "
         f"other; got {a} {first} and {b} {second}. {hint.format(a=a, b=b)}",
@@ -113,7 +113,7 @@ def test_empty_and_single_tensors_are_welcome(loss):
 
 
 def test_a_ranking_target_of_one_axis_fewer_shows_the_unsqueeze():
-    refused(
+    assert_refused(
         onepass.ShapeError,
         "margin_ranking_loss: `input1` and `target` must have the same shape, or one must "
         "broadcast to the other; got input1 (64, 5) and target (64,). "
@@ -124,13 +124,13 @@ def test_a_ranking_target_of_one_axis_fewer_shows_the_unsqueeze():
 
 def test_a_third_tensor_may_not_grow_the_others():
     ones = torch.ones
-    refused(
+    assert_refused(
         onepass.ShapeError,
         "gaussian_nll_loss: the shapes do not fit together: input (4, 3), target (4, 3), "
         "var (2, 4, 3). Give them one shape.",
         F.gaussian_nll_loss, X, X, ones(2, 4, 3),
     )  # fmt: skip
-    refused(
+    assert_refused(
         onepass.ShapeError,
         "binary_cross_entropy_with_logits: `input` and `pos_weight` must have the same shape, or "
         "one must broadcast to the other; got input (4, 3) and pos_weight (4,). "
@@ -159,7 +159,7 @@ def test_a_third_tensor_may_not_grow_the_others():
 def test_weights_that_do_not_broadcast_show_the_reshape(name, given, wanted, hint):
     weight = torch.ones(given, dtype=torch.bool if name == "mask" else torch.float32)
     for loss in LOSSES:
-        refused(
+        assert_refused(
             onepass.ShapeError,
             f"{loss.name}: `{name}` must broadcast to the shape of the unreduced loss, {wanted}; "
             f"got {given}.{hint.format(name)}",
@@ -173,7 +173,7 @@ def test_weights_that_do_not_broadcast_show_the_reshape(name, given, wanted, hin
     ids=lambda f: f.__name__,
 )
 def test_a_rescaling_weight_that_does_not_broadcast_is_called_weight(function):
-    refused(
+    assert_refused(
         onepass.ShapeError,
         f"{function.__name__}: `weight` must broadcast to the shape of the unreduced loss, "
         "(4, 3); got (4,). Did you mean weight.reshape(4, 1)?",
@@ -206,7 +206,7 @@ def test_what_is_no_tensor_is_refused_by_name(loss, thing, said):
             continue
         tensors = fitting(loss, (2,))
         tensors[place] = thing
-        refused(
+        assert_refused(
             onepass.DtypeError,
             f"{loss.name}: `{name}` must be a tensor, got {said}. "
             f"Write torch.as_tensor({name}).",
@@ -216,7 +216,7 @@ def test_what_is_no_tensor_is_refused_by_name(loss, thing, said):
 
 @pytest.mark.parametrize("thing", [None, "x", [1.0]], ids=repr)
 def test_what_is_no_variance_is_refused_by_name(thing):
-    refused(
+    assert_refused(
         onepass.DtypeError,
         f"gaussian_nll_loss: `var` must be a tensor, got {type(thing).__name__}: {thing!r}. "
         "Write torch.as_tensor(var).",
@@ -227,7 +227,7 @@ def test_what_is_no_variance_is_refused_by_name(thing):
 @pytest.mark.parametrize("name", ["sample_weight", "mask"])
 @EVERY
 def test_weights_must_be_tensors(loss, name):
-    refused(
+    assert_refused(
         onepass.DtypeError,
         f"{loss.name}: `{name}` must be a tensor, got list: [True]. Write torch.as_tensor({name}).",
         public(loss), *fitting(loss, (1,)), **{name: [True]},
@@ -237,7 +237,7 @@ def test_weights_must_be_tensors(loss, name):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.int64, torch.uint8], ids=str)
 @EVERY
 def test_a_mask_must_be_bool(loss, dtype):
-    refused(
+    assert_refused(
         onepass.DtypeError,
         f"{loss.name}: `mask` must be a bool tensor, True where an element counts; got {dtype}. "
         "Write mask.bool(), or give numbers as sample_weight.",
@@ -247,7 +247,7 @@ def test_a_mask_must_be_bool(loss, dtype):
 
 @EVERY
 def test_a_weight_must_be_real(loss):
-    refused(
+    assert_refused(
         onepass.DtypeError,
         f"{loss.name}: `sample_weight` must be real, got torch.complex64.",
         public(loss), *fitting(loss, (3,)), sample_weight=torch.ones(3, dtype=torch.complex64),
@@ -259,7 +259,7 @@ def test_tensors_on_different_devices_are_named(loss):
     for place, name in enumerate(loss.tensors[1:], 1):
         tensors = fitting(loss, (4, 3))
         tensors[place] = tensors[place].to("meta")
-        refused(
+        assert_refused(
             onepass.DeviceError,
             f"{loss.name}: all tensors must be on the same device, got cpu and for `{name}` meta. "
             f"Write {name}.to('cpu').",
@@ -267,7 +267,7 @@ def test_tensors_on_different_devices_are_named(loss):
         )  # fmt: skip
     tensors = [t.to("meta") for t in fitting(loss, (4, 3))]
     tensors[1] = fitting(loss, (4, 3))[1]
-    refused(
+    assert_refused(
         onepass.DeviceError,
         f"{loss.name}: all tensors must be on the same device, got meta and for "
         f"`{loss.tensors[1]}` cpu. Write {loss.tensors[1]}.to('meta').",
@@ -320,16 +320,18 @@ def test_a_wrong_reduction_names_the_closest(loss, given, hint):
         f"'none', 'mean', 'sum', 'batchmean'.{hint}"
     )
     tensors = fitting(loss, (3,))
-    refused(onepass.ParameterError, loss.name + said, public(loss), *tensors, reduction=given)
+    assert_refused(
+        onepass.ParameterError, loss.name + said, public(loss), *tensors, reduction=given
+    )
     large = fitting(loss, (5000,))
-    refused(onepass.ParameterError, loss.name + said, public(loss), *large, reduction=given)
+    assert_refused(onepass.ParameterError, loss.name + said, public(loss), *large, reduction=given)
     mask = torch.ones(3, dtype=torch.bool)
-    refused(
+    assert_refused(
         onepass.ParameterError, loss.name + said,
         public(loss), *tensors, mask=mask, reduction=given,
     )  # fmt: skip
     module = loss.module
-    refused(onepass.ParameterError, module.__name__ + said, module, reduction=given)
+    assert_refused(onepass.ParameterError, module.__name__ + said, module, reduction=given)
 
 
 OUTSIDE = (0.0, -0.0, -1.0, -1e-9, NAN, INF, -INF)
@@ -360,10 +362,10 @@ def test_a_parameter_outside_its_domain_is_refused(name, parameter, domain, outs
         instead = f": write {parameter}.item()." if isinstance(given, torch.Tensor) else "."
         said += f"{type(given).__name__}: {given!r}. It is one number for all elements{instead}"
     tensors = fitting(loss, (3,))
-    refused(onepass.ParameterError, said, public(loss), *tensors, **{parameter: given})
-    refused(onepass.ParameterError, said, loss, *tensors, **{parameter: given})
-    refused(onepass.ParameterError, said, loss.module, **{parameter: given})
-    refused(onepass.ParameterError, said, onepass.get, name, **{parameter: given})
+    assert_refused(onepass.ParameterError, said, public(loss), *tensors, **{parameter: given})
+    assert_refused(onepass.ParameterError, said, loss, *tensors, **{parameter: given})
+    assert_refused(onepass.ParameterError, said, loss.module, **{parameter: given})
+    assert_refused(onepass.ParameterError, said, onepass.get, name, **{parameter: given})
 
 
 @pytest.mark.parametrize("given", [1, 0, 1.0, "True", None, tensor(True), [True]], ids=repr)
@@ -379,29 +381,31 @@ def test_a_parameter_outside_its_domain_is_refused(name, parameter, domain, outs
 def test_a_flag_must_be_a_bool(name, flag, given):
     loss = onepass.catalogue()[name]
     said = f"{name}: `{flag}` must be True or False, got {type(given).__name__}: {given!r:.60}."
-    refused(onepass.ParameterError, said, public(loss), *fitting(loss, (3,)), **{flag: given})
-    refused(onepass.ParameterError, said, loss.module, **{flag: given})
+    assert_refused(
+        onepass.ParameterError, said, public(loss), *fitting(loss, (3,)), **{flag: given}
+    )
+    assert_refused(onepass.ParameterError, said, loss.module, **{flag: given})
 
 
 @EVERY
 def test_a_normalizer_is_one_number_and_belongs_to_the_mean(loss):
     function, tensors = public(loss), fitting(loss, (3,))
     for reduction in ("sum", "none", "batchmean"):
-        refused(
+        assert_refused(
             onepass.ParameterError,
             f"{loss.name}: `normalizer` replaces the denominator of reduction='mean', got "
             f"reduction={reduction!r}. Leave one of the two out.",
             function, *tensors, normalizer=3, reduction=reduction,
         )  # fmt: skip
     for shape in ((3,), (1,), (1, 1)):
-        refused(
+        assert_refused(
             onepass.ParameterError,
             f"{loss.name}: `normalizer` must be one number, got a tensor of shape {shape}. "
             "Write normalizer.sum().",
             function, *tensors, normalizer=torch.ones(shape),
         )  # fmt: skip
     for thing in (True, "3", [3.0], 1j):
-        refused(
+        assert_refused(
             onepass.ParameterError,
             f"{loss.name}: `normalizer` must be a number that is not negative, or a tensor of "
             "one; got "
@@ -421,18 +425,18 @@ def test_an_unknown_keyword_is_a_type_error(loss):
 
 
 def test_an_unknown_keyword_of_a_formula_names_the_closest():
-    refused(
+    assert_refused(
         onepass.ParameterError,
         "huber_loss: there is no `dleta`; it takes input, target, delta, reduction, weight, "
         "sample_weight, mask, normalizer. Did you mean `delta`?",
         huber_loss, X, X, dleta=1,
     )  # fmt: skip
-    refused(
+    assert_refused(
         onepass.ParameterError,
         "huber_loss: there is no `dleta`; it takes delta. Did you mean `delta`?",
         nn.PointwiseLoss, huber_loss, dleta=1,
     )  # fmt: skip
-    refused(
+    assert_refused(
         onepass.ParameterError,
         "huber_loss: there is no `qqq`; it takes reduction, delta.",
         onepass.get, "huber", qqq=1,
@@ -441,10 +445,10 @@ def test_an_unknown_keyword_of_a_formula_names_the_closest():
 
 def test_arguments_of_a_formula_are_counted_as_pythons():
     said = "huber_loss() takes 2 tensors by position, got 3; everything else is given by name."
-    refused(TypeError, said, huber_loss, X, X, X)
-    refused(TypeError, "huber_loss() got two values for `input`", huber_loss, X, X, input=X)
-    refused(TypeError, "huber_loss() is missing `target`", huber_loss, X)
-    refused(TypeError, "huber_loss() is missing `input`", huber_loss, target=X)
+    assert_refused(TypeError, said, huber_loss, X, X, X)
+    assert_refused(TypeError, "huber_loss() got two values for `input`", huber_loss, X, X, input=X)
+    assert_refused(TypeError, "huber_loss() is missing `target`", huber_loss, X)
+    assert_refused(TypeError, "huber_loss() is missing `input`", huber_loss, target=X)
 
 
 @pytest.mark.parametrize(
@@ -461,7 +465,7 @@ def test_arguments_of_a_formula_are_counted_as_pythons():
 def test_an_unknown_loss_names_the_closest(name, hint):
     there_are = ", ".join(onepass.catalogue())
     said = f"there is no loss {name!r}; there are {there_are}.{hint}"
-    refused(onepass.ParameterError, said, onepass.get, name)
+    assert_refused(onepass.ParameterError, said, onepass.get, name)
 
 
 # Values
@@ -475,29 +479,29 @@ def test_a_value_outside_an_enforced_domain_is_named_with_its_place():
         "at (1, 2){}. For logits there is binary_cross_entropy_with_logits."
     )
     target = torch.ones(2, 3)
-    refused(onepass.DomainError, said.format(""), F.binary_cross_entropy, input, target)
+    assert_refused(onepass.DomainError, said.format(""), F.binary_cross_entropy, input, target)
     input[0, 1] = input[0, 2] = -0.25
     said = said.replace("1.5 at (1, 2)", "-0.25 at (0, 1)").format(" and 2 more")
-    refused(onepass.DomainError, said, F.binary_cross_entropy, input, target)
+    assert_refused(onepass.DomainError, said, F.binary_cross_entropy, input, target)
     mask = input == 0.5
     assert F.binary_cross_entropy(input, target, mask=mask).item() == pytest.approx(math.log(2))
     mask[0, 1] = True
     said = said.replace(" and 2 more", "")
-    refused(onepass.DomainError, said, F.binary_cross_entropy, input, target, mask=mask)
+    assert_refused(onepass.DomainError, said, F.binary_cross_entropy, input, target, mask=mask)
 
 
 def test_a_negative_variance_is_named_with_its_place():
     hint = "Let the model predict log-variances and give their exp()."
     row = tensor([1.0, -0.25, 1.0])
     for var, place, more in ((row, "(0, 1)", 3), (tensor(-0.25), "(0, 0)", 11)):
-        refused(
+        assert_refused(
             onepass.DomainError,
             "gaussian_nll_loss: every value of `var` must be a variance, >= 0; got -0.25 at "
             f"{place} and {more} more. {hint}",
             F.gaussian_nll_loss, X, X, var,
         )  # fmt: skip
     said = "gaussian_nll_loss: `var` must be a variance, >= 0; got -2.0."
-    refused(onepass.DomainError, said, F.gaussian_nll_loss, X, X, -2.0)
+    assert_refused(onepass.DomainError, said, F.gaussian_nll_loss, X, X, -2.0)
 
 
 def test_a_nan_that_is_no_fault_of_an_enforced_domain_raises_nothing():
@@ -553,13 +557,13 @@ def test_an_unknown_engine_lists_all(name):
 def test_an_engine_that_cannot_run_the_call_says_why():
     meta = X.to("meta")
     with onepass.engine("cpu"):
-        refused(
+        assert_refused(
             onepass.EngineError,
             "mse_loss: the cpu engine cannot run this call: a tensor is torch.float32, "
             "torch.strided, on meta.",
             F.mse_loss, meta, meta,
         )  # fmt: skip
-        refused(
+        assert_refused(
             onepass.EngineError,
             "mse_loss: the cpu engine cannot run this call: a weight or the normalizer is "
             "asking for its gradient, torch.float32, torch.strided, on cpu.",

@@ -74,9 +74,11 @@ def test_no_more_threads_work_than_torch_has():
 def test_few_blocks_start_no_thread(monkeypatch):
     monkeypatch.setattr(threads, "_executor", None)  # calling it would raise
     torch.set_num_threads(3)
-    threads.over_blocks(lambda first, last: None, AT_ONCE)
+    done = []
+    threads.over_blocks(lambda *blocks: done.append(blocks), AT_ONCE)
     torch.set_num_threads(1)
-    threads.over_blocks(lambda first, last: None, 100 * AT_ONCE)
+    threads.over_blocks(lambda *blocks: done.append(blocks), 100 * AT_ONCE)
+    assert done == [(0, AT_ONCE), (0, 100 * AT_ONCE)]
 
 
 def test_a_slow_thread_holds_nobody_up():
