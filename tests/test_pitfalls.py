@@ -67,10 +67,18 @@ def test_gaussian_variance_broadcasts(shape):
 
 
 def test_gaussian_half_with_zero_variance_is_finite():
-    one, zero = torch.ones(3, dtype=torch.float16), torch.zeros(3, dtype=torch.float16)
+    # 16 elements: the slope by var is 5e5 over their number, and float16 ends at 65504
+    one, zero = torch.ones(16, dtype=torch.float16), torch.zeros(16, dtype=torch.float16)
     value, gradients = slopes(F.gaussian_nll_loss, one, one, zero)
-    assert value.isfinite()
-    assert all(g.isfinite().all() for g in gradients[:2])
+    assert value.item() == pytest.approx(math.log(1e-6) / 2, rel=1e-3)
+    assert all(gradient.isfinite().all() for gradient in gradients)
+    assert gradients[2][0].item() == pytest.approx(0.5e6 / 16, rel=1e-3)
+
+
+def test_a_row_of_pos_weights_shows_the_reshape():
+    maps = torch.zeros(2, 3, 4, 5)
+    with pytest.raises(onepass.ShapeError, match=r"pos_weight\.reshape\(1, 3, 1, 1\)"):
+        F.binary_cross_entropy_with_logits(maps, maps, pos_weight=torch.ones(3))
 
 
 def test_huber_of_mixed_dtypes_differentiates():

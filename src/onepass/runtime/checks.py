@@ -97,7 +97,17 @@ def _squeeze_hint(first: str, a: tuple[int, ...], second: str, b: tuple[int, ...
                 return f"Did you mean {other}.unsqueeze({axis})?"
     if math.prod(a) == math.prod(b):
         return f"Did you mean {second}.reshape({first}.shape)?"
-    return "Check where the two were batched."
+    hint = _row_hint(second, b, a) or _row_hint(first, a, b)
+    return hint.strip() or "Check where the two were batched."
+
+
+def _row_hint(name: str, row: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """Which axis a row of numbers, such as one for each class, belongs to."""
+    if len(row) != 1 or len(shape) < 2 or row[0] not in shape:
+        return ""
+    axis = shape.index(row[0])
+    sizes = ", ".join(str(row[0]) if k == axis else "1" for k in range(len(shape)))
+    return f" Did you mean {name}.reshape({sizes})?"
 
 
 def weight_shape(loss: str, name: str, weight: Tensor, shape: torch.Size) -> None:
@@ -106,13 +116,10 @@ def weight_shape(loss: str, name: str, weight: Tensor, shape: torch.Size) -> Non
     if _broadcasts(given, wanted):
         return
     padded = given + (1,) * (len(wanted) - len(given))
-    hint = ""
     if 0 < len(given) < len(wanted) and _broadcasts(padded, wanted):
         hint = f" Did you mean {name}.reshape({', '.join(map(str, padded))})?"
-    elif given and len(given) < len(wanted) and len(given) == 1 and given[0] in wanted:
-        axis = wanted.index(given[0])
-        row = ", ".join(str(given[0]) if k == axis else "1" for k in range(len(wanted)))
-        hint = f" Did you mean {name}.reshape({row})?"
+    else:
+        hint = _row_hint(name, given, wanted)
     raise ShapeError(
         f"{loss}: `{name}` must broadcast to the shape of the unreduced loss, {wanted}; "
         f"got {given}.{hint}"
