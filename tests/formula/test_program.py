@@ -113,8 +113,8 @@ def crowded(input, target, *, lambda_: float = 0.5):
     gradient_input = float64 * size
     upstream = gradient_input - count
     partials = upstream * upstream
-    first = partials + lambda_
-    last = first / (1.0 + partials)
+    turn = partials + lambda_
+    last = turn / (1.0 + partials)
     weight = torch.where(last > 0.5, last, partials)
     values = weight + read
     write = values * 2.0 + values
@@ -137,10 +137,10 @@ def scaled(scale, upstream, *, partials: float = 0.5, values: float = 2.0):
 
 
 @onepass.pointwise
-def sqrt(total, i, *, scale: float = 0.5, first: float = 2.0):
+def sqrt(total, i, *, scale: float = 0.5, turn: float = 2.0):
     error = total - i
     exp = torch.exp(-scale * error * error)
-    return torch.sqrt(first + exp) * torch.abs(error)
+    return torch.sqrt(turn + exp) * torch.abs(error)
 
 
 CROWDED = [crowded, value, scaled, sqrt]
@@ -162,7 +162,18 @@ def test_names_of_a_formula_may_be_words_of_the_kernel(loss):
         torch.testing.assert_close(found["cpu"], found["eager"], rtol=1e-12, atol=1e-12)
 
 
-WORDS = ("value", "loss", "scale", "count", "upstream", "first", "block", "exp32", "float64", "inf")
+WORDS = (
+    "value",
+    "loss",
+    "scale",
+    "count",
+    "upstream",
+    "turn_at",
+    "block",
+    "exp32",
+    "float64",
+    "inf",
+)
 
 
 @pytest.mark.parametrize("engine", ["cpu", "auto"])
@@ -203,6 +214,6 @@ def test_a_parameter_may_be_called_as_the_kernel_calls_its_own(word):
 
 def test_words_of_the_kernel_are_assigned_under_other_names():
     text = crowded.source()
-    for word in ("count", "total", "i", "block", "read", "loss", "scale", "where", "first"):
+    for word in ("count", "total", "i", "block", "read", "loss", "scale", "where", "turn"):
         assert len(re.findall(rf"^ +{word}_2 = ", text, re.MULTILINE)) == 1, word
     assert len(re.findall(r"^ +size = ", text, re.MULTILINE)) == 1

@@ -1,6 +1,7 @@
 """Kernels that cannot be made, kernels as Python, many kernels at once."""
 
 import threading
+import traceback
 import warnings
 
 import numpy as np
@@ -102,7 +103,7 @@ def test_a_kernel_runs_as_plain_python_too(count):
     source = text(kernel, *loss.results(loss.tensors, loss.flags))
     x, y = np.random.default_rng(0).normal(size=(2, count))
     gradient, partials = np.empty(count), np.zeros(-(-count // 16384))
-    kernels.plain(source)(x, y, gradient, partials, 0.5, 2.0, count, 0, len(partials))
+    kernels.plain(source)(x, y, gradient, partials, 0.5, 2.0, count, [0])
     leaf = torch.from_numpy(x).requires_grad_()
     value = F.huber_loss(leaf, torch.from_numpy(y), delta=0.5, reduction="sum")
     value.backward(torch.tensor(2.0, dtype=torch.float64))
@@ -150,3 +151,14 @@ def test_source_shows_what_is_compiled():
     assert "values" in regression.huber_loss.source("cpu", reduction="none", gradient=False)
     assert "def huber_loss(" in regression.huber_loss.source("eager")
     compile(shown, "shown", "exec")
+
+
+@pytest.mark.usefixtures("broken")
+def test_an_error_that_is_remembered_does_not_grow():
+    loss, x = fresh(3.0), torch.randn(5000)
+    lengths = set()
+    for _ in range(3):
+        with onepass.engine("cpu"), pytest.raises(onepass.EngineError) as caught:
+            loss(x, x)
+        lengths.add(len(traceback.extract_tb(caught.value.__traceback__)))
+    assert len(lengths) == 1

@@ -1,7 +1,8 @@
 """Programs as kernels for the CPU: Python text that numba compiles and that runs as it is, too.
 
-A kernel goes over blocks `first` to `last` of `count` elements in memory. Whatever is not the
-formula is in `_frame`; the functions that the text calls stand in runtime/vectormath.py.
+A kernel goes over `count` elements in memory, block by block; threads that run it together share
+`turn_at` and take turns. Whatever is not the formula is in `_frame`; the functions that the text
+calls stand in runtime/vectormath.py.
 """
 
 from __future__ import annotations
@@ -37,10 +38,9 @@ _ONE_SPELLING = {
     "logical_not": "negation({})",
 }
 _FRAME_WORDS = {
-    "accumulate", "block", "count", "first", "float32", "float64", "i",
-    "inf", "last", "loss", "min", "nan", "partials", "range",
-    "read", "read_bfloat16", "read_float16", "scale", "total", "upstream", "values",
-    "weight", "write", "write_bfloat16", "write_float16",
+    "accumulate", "block", "count", "float32", "float64", "i", "inf", "loss", "min", "nan",
+    "partials", "range", "read", "read_bfloat16", "read_float16", "scale", "total", "turn",
+    "turn_at", "upstream", "values", "weight", "write", "write_bfloat16", "write_float16",
 }  # fmt: skip
 _HALF = ("float16", "bfloat16")
 # Leaves of the frame; no argument of a formula can be called so.
@@ -161,19 +161,21 @@ def _renamed(kernel: Kernel, printed: Mapping[str, str]) -> Kernel:
 def _frame(kernel: Kernel, body: Program, spellings: Mapping[str, Spelling]) -> Iterator[str]:
     precision = kernel.precision
     arguments = [f"{name}_at" for name, _ in kernel.pointers] + list(kernel.numbers)
-    yield f"def kernel({', '.join(arguments)}, count, first, last):"
+    yield f"def kernel({', '.join(arguments)}, count, turn_at):"
     yield f"    # {kernel.name}: {_purpose(kernel)}"
     for name in kernel.numbers:
         yield f"    {name} = {precision}({name})"
     for operand in filter(lambda operand: operand.single, _read(kernel)):
         yield f"    {operand.name} = {_load(operand, precision, '0')}"
-    yield "    for block in range(first, last):"
+    yield "    block = turn(turn_at)"
+    yield f"    while block * {BLOCK} < count:"
     yield "        total = float64(0.0)"
     yield f"        for i in range(block * {BLOCK}, min((block + 1) * {BLOCK}, count)):"
     for line in (*_loads(kernel), *_lines(kernel, body, spellings), *_stores(kernel)):
         yield f"            {line}"
     if kernel.sums:
         yield "        write(partials_at, block, total)"
+    yield "        block = turn(turn_at)"
 
 
 def _purpose(kernel: Kernel) -> str:

@@ -103,7 +103,7 @@ def _kernel(
         loaded = _made(call, _described(call, operands, weight, wanted, each))
         call.loss.kernels[key] = loaded
     if isinstance(loaded, EngineError):
-        raise loaded
+        raise loaded.with_traceback(None)  # else it would grow with every call
     return loaded
 
 

@@ -17,9 +17,9 @@ from onepass.runtime.operands import PLAIN, is_data
 
 ENGINES = ("auto", "eager", "cpu")
 _TORCHS = ("none", "mean", "sum")  # torch's C++ enumeration of reductions, from 0
-# Elements up to which torch's own fused operation, where there is one, is faster: torch's grain.
-# Above, torch shares the sum among threads, and its bits depend on their number.
-_TINY = 32768
+# Elements up to which torch's own fused operation, where there is one, is faster. It stays below
+# torch's grain, where torch shares a sum among threads and its bits depend on their number.
+_TINY = 16384
 
 _engine: ContextVar[str] = ContextVar("onepass_engine", default="auto")
 

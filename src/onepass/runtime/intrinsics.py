@@ -16,6 +16,7 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import types
+from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 
 from onepass.runtime import vectormath
@@ -297,6 +298,17 @@ def write(context: Any, pointer: Any, index: Any, value: Any) -> Any:
     return types.void(pointer, types.intp, element), generate
 
 
+@intrinsic
+def turn(context: Any, pointer: Any) -> Any:
+    """The next turn: every number from 0 once, whichever thread asks."""
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return builder.atomic_rmw("add", values[0], BITS64(1), "monotonic")
+
+    fits = pointer == types.CPointer(types.int64)
+    return (types.int64(pointer), generate) if fits else None
+
+
 def _half_reader(name: str, widen: Callable[..., Any]) -> Any:
     """`name(pointer, index)` reads 16 bits as a float32."""
 
@@ -352,6 +364,29 @@ def _to_bfloat16(builder: Any, value: Any) -> Any:
     return builder.trunc(builder.select(is_nan, quiet, rounded), BITS16)
 
 
+def entry(result: Any, name: str) -> bytes:
+    """Object code of the C function `name`, which calls the compiled one with what is in a frame:
+    addresses, numbers and the count, eight bytes each, and last the turns, by their place.
+    """
+    context, arguments = result.target_context, result.signature.args
+    library = context.codegen().create_library(name)
+    library.enable_object_caching()
+    library.add_linking_library(result.library)
+    module = library.create_ir_module(name)
+    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [BITS64.as_pointer()]), name)
+    builder = ir.IRBuilder(function.append_basic_block())
+    *places, turns = [builder.gep(function.args[0], [BITS64(k)]) for k in range(len(arguments))]
+    kinds = [context.get_value_type(argument).as_pointer() for argument in arguments[:-1]]
+    values = [builder.load(builder.bitcast(p, k)) for p, k in zip(places, kinds, strict=True)]
+    callee = context.declare_function(module, result.fndesc)
+    context.call_conv.call_function(builder, callee, types.void, arguments, [*values, turns])
+    builder.ret_void()
+    with global_compiler_lock:
+        library.add_ir_module(module)
+        library.finalize()
+    return library._get_compiled_object()
+
+
 def jitted() -> dict[str, Any]:
     """What kernel text sees when numba compiles it."""
     return dict(_namespace())
@@ -369,6 +404,7 @@ def _namespace() -> dict[str, Any]:
         "nan": vectormath.NAN,
         "read": read,
         "write": write,
+        "turn": turn,
         "read_float16": _half_reader("read_float16", _from_float16),
         "write_float16": _half_writer("write_float16", _to_float16),
         "read_bfloat16": _half_reader("read_bfloat16", _from_bfloat16),

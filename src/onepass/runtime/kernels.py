@@ -2,25 +2,25 @@
 
 numba compiles a text once per machine; the object code is kept on disk and loaded by LLVM alone,
 so that a process in which every kernel is known never imports numba. A loaded kernel is a C
-function: ctypes calls it with addresses and releases the GIL while it runs.
+function of one frame: ctypes calls it and releases the GIL while it runs.
 """
 
 from __future__ import annotations
 
-import ctypes
 import linecache
 import os
 import threading
 from array import array
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from pathlib import Path
+from struct import Struct
 from typing import Any
 
 from onepass.formula.expression import Expression
 from onepass.printers.cpu import BLOCK, Kernel, text
 from onepass.runtime import cache as disk
-from onepass.runtime.threads import over_blocks
+from onepass.runtime import threads
 
 _loading = threading.Lock()  # LLVM's bindings are not thread-safe
 
@@ -29,30 +29,17 @@ class Loaded:
     """A kernel in memory."""
 
     def __init__(self, address: int, kernel: Kernel) -> None:
-        pointers, numbers = len(kernel.pointers), len(kernel.numbers)
-        # Behind numba's two places for a result and an exception, which no kernel has.
-        signature = [ctypes.c_void_p] * (2 + pointers) + [ctypes.c_double] * numbers
-        self._function = ctypes.CFUNCTYPE(ctypes.c_int32, *signature, *[ctypes.c_int64] * 3)(
-            address
-        )
-        self._unused = (ctypes.addressof(_scratch),) * 2
+        self._entry = threads.ENTRY(address)
+        # What the kernel's text takes, in its order: addresses, numbers, count, turns.
+        self._frame = Struct(f"{len(kernel.pointers)}q{len(kernel.numbers)}d2q").pack
 
-    def __call__(self, addresses: Iterable[int], numbers: Sequence[float], count: int) -> float:
+    def __call__(self, addresses: Iterable[int], numbers: Iterable[float], count: int) -> float:
         """Run over `count` elements; the sum of the values, if the kernel computes it."""
-        if count <= BLOCK:
-            partials = array("d", (0.0,))
-            self._function(
-                *self._unused, *addresses, partials.buffer_info()[0], *numbers, count, 0, 1
-            )
-            return partials[0]
-        blocks = -(-count // BLOCK)
-        partials = array("d", bytes(8 * blocks))
-        fixed = (*self._unused, *addresses, partials.buffer_info()[0], *numbers, count)
-        over_blocks(lambda first, last: self._function(*fixed, first, last), blocks)
+        blocks = (count + BLOCK - 1) // BLOCK
+        partials = array("d", (0.0,)) * blocks
+        frame = array("q", self._frame(*addresses, partials.buffer_info()[0], *numbers, count, 0))
+        threads.together(self._entry, frame.buffer_info()[0], blocks)
         return sum(partials)
-
-
-_scratch = (ctypes.c_void_p * 2)()
 
 
 def _unlock() -> None:
@@ -72,35 +59,34 @@ def load(
     source = text(kernel, results, names)
     with _loading:
         name = disk.key(source, repr(kernel.pointers), _toolchain())
-        stored = disk.load(f"{name}.o")
-        if stored is None:
+        code = disk.load(f"{name}.o")
+        if code is None:
             path = disk.save_text(f"{name}.py", source)
-            stored = b"\0".join(compiled(source, kernel, name, path))
-            disk.save(f"{name}.o", stored)
-        symbol, _, code = stored.partition(b"\0")
-        return Loaded(_linked(code, symbol.decode()), kernel)
+            code = compiled(source, kernel, _symbol(name), path)
+            disk.save(f"{name}.o", code)
+        return Loaded(_linked(code, _symbol(name)), kernel)
 
 
-def compiled(
-    source: str, kernel: Kernel, name: str, path: Path | None = None
-) -> tuple[bytes, bytes]:
-    """Object code, and how the function is called in it; numba is imported here.
+def _symbol(name: str) -> str:
+    """The kernel's own: all kernels are linked into one process."""
+    return f"onepass_{name}"
 
-    `name` becomes part of that: all kernels are linked into one process.
-    """
+
+def compiled(source: str, kernel: Kernel, symbol: str, path: Path | None = None) -> bytes:
+    """Object code with the C function `symbol` of a frame; numba is imported here."""
     import numba
 
     from onepass.runtime import intrinsics
 
     function = _executed(source, intrinsics.jitted(), path)
-    function.__name__ = function.__qualname__ = f"onepass_{name}"
+    function.__name__ = function.__qualname__ = symbol
     pointers = [numba.types.CPointer(_numba_type(dtype)) for _, dtype in kernel.pointers]
     numbers = [numba.float64] * len(kernel.numbers)
-    signature = numba.void(*pointers, *numbers, numba.int64, numba.int64, numba.int64)
+    turn_at = numba.types.CPointer(numba.int64)
+    signature = numba.void(*pointers, *numbers, numba.int64, turn_at)
     options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
     dispatcher = numba.njit(signature, error_model="numpy", nogil=True, **options)(function)
-    result = dispatcher.overloads[signature.args]
-    return result.fndesc.llvm_func_name.encode(), result.library._get_compiled_object()
+    return intrinsics.entry(dispatcher.overloads[signature.args], symbol)
 
 
 def plain(source: str) -> Callable[..., None]:

@@ -1,57 +1,63 @@
-"""Ranges of blocks over a pool of our own.
+"""A kernel on several threads, which take turns at its blocks.
 
-numba's threading layers would reset torch's thread count, break forked children or abort when two
-threads call; kernels here are foreign functions that release the GIL, so plain threads do.
+They are those of torch's own OpenMP: awake after torch's last operation, woken within microseconds
+otherwise, and no second set competes with them for the cores. Only where that library cannot be
+called, and in a forked child, which has none of its threads, Python threads do the same.
+numba's threading layers would reset torch's number of threads, load a second OpenMP, and break
+forked children or abort when two threads call.
 """
 
 from __future__ import annotations
 
+import ctypes
 import os
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from itertools import count
+from typing import Any
 
 import torch
 
-_BLOCKS_AT_ONCE = 16  # what a thread takes at a time: 2**18 elements, some 100 microseconds
-
-_pool: ThreadPoolExecutor | None = None
-_pool_size = 0
+ENTRY = ctypes.CFUNCTYPE(None, ctypes.c_void_p)
 
 
-def over_blocks(work: Callable[[int, int], object], blocks: int) -> None:
-    """Call `work(first, last)` until all blocks are done, on torch's number of threads.
+def together(entry: Callable[[int], object], frame: int, turns: int) -> None:
+    """Call `entry(frame)`, an `ENTRY`, on as many of torch's threads as there are turns."""
+    threads = min(torch.get_num_threads(), turns) if turns > 1 else 1
+    if threads == 1:
+        entry(frame)
+    elif _openmp is not None:
+        _openmp(entry, frame, threads, 0)
+    else:
+        _by_python(entry, frame, threads)
 
-    Threads take the next range when they are ready for it, so a slow core holds nobody up; what
-    is computed of a block does not depend on who does it.
-    """
-    ranges = -(-blocks // _BLOCKS_AT_ONCE)
-    helpers = min(torch.get_num_threads(), ranges) - 1
-    if helpers < 1:
-        work(0, blocks)
-        return
-    turn = count()
 
-    def take_turns() -> None:
-        while (current := next(turn)) < ranges:
-            first = current * _BLOCKS_AT_ONCE
-            work(first, min(first + _BLOCKS_AT_ONCE, blocks))
-
-    pending = _started(take_turns, helpers)
+def _openmp_parallel() -> Any:
+    """GNU OpenMP's entry, which others offer as well, from the library that torch has loaded."""
     try:
-        take_turns()
+        function = ctypes.CDLL(None).GOMP_parallel
+    except (AttributeError, OSError, TypeError):  # another OpenMP, another system, Windows
+        return None
+    function.argtypes = [ENTRY, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint]
+    function.restype = None
+    return function
+
+
+def _by_python(entry: Callable[[int], object], frame: int, threads: int) -> None:
+    helpers = _started(entry, frame, threads - 1)
+    try:
+        entry(frame)
     finally:
-        # Interrupted or not, nobody may still write when the caller's tensors are freed.
-        turn = count(ranges)
-        late = [helper for helper in pending if not helper.cancel()]  # others never woke up
+        # Interrupted or not, nobody may still write when the caller's tensors are freed. Who never
+        # woke up is not waited for.
+        late = [helper for helper in helpers if not helper.cancel()]
         wait(late)
     for helper in late:
         helper.result()
 
 
-def _started(task: Callable[[], None], helpers: int) -> list[Future[None]]:
+def _started(entry: Callable[[int], object], frame: int, helpers: int) -> list[Future[object]]:
     try:
-        return [_executor(helpers).submit(task) for _ in range(helpers)]
+        return [_executor(helpers).submit(entry, frame) for _ in range(helpers)]
     except RuntimeError:  # the interpreter is shutting down: the caller does all
         return []
 
@@ -63,11 +69,15 @@ def _executor(helpers: int) -> ThreadPoolExecutor:
     return _pool
 
 
-def _forget_pool() -> None:
-    """A forked child has the pool but not its threads."""
-    global _pool, _pool_size
-    _pool, _pool_size = None, 0
+def _forget_threads() -> None:
+    """A forked child has none of its parent's threads."""
+    global _openmp, _pool, _pool_size
+    _openmp, _pool, _pool_size = None, None, 0
 
+
+_openmp = _openmp_parallel()
+_pool: ThreadPoolExecutor | None = None
+_pool_size = 0
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
+    os.register_at_fork(after_in_child=_forget_threads)

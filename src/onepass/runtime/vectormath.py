@@ -563,6 +563,11 @@ def _write(array: Any, index: Any, value: Any) -> None:
     array[index] = value
 
 
+def _turn(turns: Any) -> Any:
+    turns[0] += 1
+    return turns[0] - 1
+
+
 def _accumulate(total: Any, value: Any) -> Any:
     return total + value
 
@@ -617,6 +622,7 @@ def plain() -> dict[str, Any]:
         "read": _read,
         "write": _write,
         "accumulate": _accumulate,
+        "turn": _turn,
         "read_float16": _read_float16,
         "write_float16": _write_float16,
         "read_bfloat16": _read_bfloat16,
