@@ -155,12 +155,13 @@ def in_kernel_text(patch, was, becomes):
     )
 
 
-def last_element_of_a_block_skipped(patch):
-    in_kernel_text(patch, "384, count)", "384, count) - 1")
+def last_element_of_a_run_skipped(patch):
+    in_kernel_text(patch, "min(run + 1024, count)", "min(run + 1024, count) - 1")
 
 
 def last_element_of_each_full_block_skipped(patch):
-    in_kernel_text(patch, "min((block + 1) * 16384, count)", "min((block + 1) * 16384 - 1, count)")
+    shorter = "min(run + 1024 - (run % 16384 == 15360), count)"
+    in_kernel_text(patch, "min(run + 1024, count)", shorter)
 
 
 def slopes_scaled_twice(patch):
@@ -280,7 +281,7 @@ MUTANTS: list[tuple[Mutation, Callable[[Sample], None], Pointwise]] = [
     (upstream_forgotten, results_are_torchs, mse_loss),
     (upstream_of_the_first_element_for_all, DEFINITION, mse_loss),
     (sums_in_half_precision, DEFINITION, mse_loss),
-    (last_element_of_a_block_skipped, DEFINITION, mse_loss),
+    (last_element_of_a_run_skipped, DEFINITION, mse_loss),
     (slopes_scaled_twice, DEFINITION, mse_loss),
     (last_element_of_each_full_block_skipped, THREADS, mse_loss),
     (sums_that_depend_on_threads, THREADS, mse_loss),
@@ -318,7 +319,7 @@ KERNEL_MUTANTS: list[tuple[Mutation, Callable[[Sample], None]]] = [
     (upstream_forgotten, DEFINITION),
     (upstream_of_the_first_element_for_all, DEFINITION),
     (sums_in_half_precision, DEFINITION),
-    (last_element_of_a_block_skipped, DEFINITION),
+    (last_element_of_a_run_skipped, DEFINITION),
     (last_element_of_each_full_block_skipped, THREADS),
     (slopes_scaled_twice, DEFINITION),
     (sums_that_depend_on_threads, THREADS),

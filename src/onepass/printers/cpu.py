@@ -20,6 +20,9 @@ from onepass.formula.trace import VALUE, parameter, tensor
 from onepass.printers.infix import ATOM, INFIX, Spelling, spelled
 
 BLOCK = 16384  # elements of a partial sum: the same for any number of threads, and L2-sized
+# Elements that are summed up in the precision of the arithmetic: a float64 sum in the loop would
+# leave half of every float32 vector empty.
+_RUN = 1024
 
 # fmt: off
 _BY_PRECISION = (
@@ -39,8 +42,8 @@ _ONE_SPELLING = {
 }
 _FRAME_WORDS = {
     "accumulate", "block", "count", "float32", "float64", "i", "inf", "loss", "min", "nan",
-    "partials", "range", "read", "read_bfloat16", "read_float16", "scale", "total", "turn",
-    "turn_at", "upstream", "values", "weight", "write", "write_bfloat16", "write_float16",
+    "part", "partials", "range", "read", "read_bfloat16", "read_float16", "run", "scale", "total",
+    "turn", "turn_at", "upstream", "values", "weight", "write", "write_bfloat16", "write_float16",
 }  # fmt: skip
 _HALF = ("float16", "bfloat16")
 # Leaves of the frame; no argument of a formula can be called so.
@@ -169,11 +172,16 @@ def _frame(kernel: Kernel, body: Program, spellings: Mapping[str, Spelling]) -> 
         yield f"    {operand.name} = {_load(operand, precision, '0')}"
     yield "    block = turn(turn_at)"
     yield f"    while block * {BLOCK} < count:"
-    yield "        total = float64(0.0)"
-    yield f"        for i in range(block * {BLOCK}, min((block + 1) * {BLOCK}, count)):"
-    for line in (*_loads(kernel), *_lines(kernel, body, spellings), *_stores(kernel)):
-        yield f"            {line}"
     if kernel.sums:
+        yield "        total = float64(0.0)"
+    yield f"        for run in range(block * {BLOCK}, min((block + 1) * {BLOCK}, count), {_RUN}):"
+    if kernel.sums:
+        yield f"            part = {precision}(0.0)"
+    yield f"            for i in range(run, min(run + {_RUN}, count)):"
+    for line in (*_loads(kernel), *_lines(kernel, body, spellings), *_stores(kernel)):
+        yield f"                {line}"
+    if kernel.sums:
+        yield "            total = total + float64(part)"
         yield "        write(partials_at, block, total)"
     yield "        block = turn(turn_at)"
 
@@ -231,7 +239,7 @@ def _stores(kernel: Kernel) -> Iterator[str]:
     for name, dtype in kernel.written:
         yield _store(name, "loss" if name == "values" else name, dtype, precision)
     if kernel.sums:
-        yield f"total = accumulate(total, {'loss' if precision == 'float64' else 'float64(loss)'})"
+        yield "part = accumulate(part, loss)"
 
 
 def _spellings(precision: str) -> dict[str, Spelling]:
