@@ -150,9 +150,7 @@ def sums_in_half_precision(patch):
 
 
 def in_kernel_text(patch, was, becomes):
-    patch.setattr(
-        kernels, "text", lambda *arguments: printer.text(*arguments).replace(was, becomes)
-    )
+    patch.setattr(cpu, "text", lambda *arguments: printer.text(*arguments).replace(was, becomes))
 
 
 def last_element_of_a_run_skipped(patch):

@@ -105,6 +105,10 @@ def test_integers_are_converted():
 # Plain Python and compiled
 
 
+def signature(kernel):
+    return kernels.Signature(kernel.pointers, kernel.numbers, ("count",))
+
+
 class Turns:
     """Gives out these turns, then none, and counts as a kernel's memory."""
 
@@ -130,9 +134,10 @@ def ran_plainly(case, given: Memory, turns=None):
 
 
 def ran_compiled(case, given: Memory):
-    loaded = kernels.load(case.kernel, *case.loss.results(case.names, dict(case.flags)))
+    loaded = kernels.load(case.source, signature(case.kernel))
     addresses = [array.ctypes.data for array in given.arrays]
-    return loaded(addresses, given.numbers, given.count)
+    turns = -(-given.count // cpu.BLOCK)
+    return loaded(addresses, given.numbers, (given.count,), turns)
 
 
 def assert_close(got, wanted, tolerance):
@@ -204,7 +209,7 @@ def compiled(case) -> tuple[str, bytes]:
         return whole(library)
 
     with mock.patch.object(numba.core.codegen.CPUCodeLibrary, "_get_compiled_object", noted):
-        code = kernels.compiled(case.source, case.kernel, "onepass_tested")
+        code = kernels.compiled(case.source, signature(case.kernel), "onepass_tested")
     return libraries[0].get_asm_str(), code
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from onepass.errors import EngineError
-from onepass.printers.cpu import Kernel, Operand
+from onepass.printers.cpu import BLOCK, Kernel, Operand, text
 from onepass.runtime import checks, kernels, memory
 from onepass.runtime.call import Call
 from onepass.runtime.operands import Stride, aligned, common_stride
@@ -69,7 +69,7 @@ def source(call: Call, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> str
     """The text of the kernel that serves this call."""
     operands, weight, _ = _in_one_order(call, tensors)
     kernel = _described(call, operands, weight, wanted, call.reduction == "none")
-    return kernels.text(kernel, *call.loss.results(call.names, call.flags))
+    return text(kernel, *call.loss.results(call.names, call.flags))
 
 
 def _in_one_order(
@@ -110,7 +110,8 @@ def _kernel(
 def _made(call: Call, kernel: Kernel) -> kernels.Loaded | EngineError:
     """The kernel, or why there is none: a compiler that fails is not asked again."""
     try:
-        return kernels.load(kernel, *call.loss.results(call.names, call.flags))
+        source = text(kernel, *call.loss.results(call.names, call.flags))
+        return kernels.load(source, kernels.Signature(kernel.pointers, kernel.numbers, ("count",)))
     except Exception as error:  # noqa: BLE001  # whatever a compiler may say, the definition runs
         return EngineError(f"{call.loss.name}: its kernel cannot be made ({error})")
 
@@ -147,7 +148,9 @@ def _run(
     kernel: kernels.Loaded, call: Call, memory: Sequence[Tensor | None], scale: float
 ) -> float:
     addresses = [tensor.data_ptr() for tensor in memory if tensor is not None]
-    return kernel(addresses, (*call.parameters.values(), scale), call.shape.numel())
+    count = call.shape.numel()
+    turns = (count + BLOCK - 1) // BLOCK
+    return kernel(addresses, (*call.parameters.values(), scale), (count,), turns)
 
 
 def _gradient_memory(

@@ -11,34 +11,47 @@ import linecache
 import os
 import threading
 from array import array
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from struct import Struct
-from typing import Any
+from types import FunctionType
+from typing import Any, NamedTuple
 
-from onepass.formula.expression import Expression
-from onepass.printers.cpu import BLOCK, Kernel, text
 from onepass.runtime import cache as disk
 from onepass.runtime import threads
 
 _loading = threading.Lock()  # LLVM's bindings are not thread-safe
 
 
+class Signature(NamedTuple):
+    """What a kernel's text takes, in its order; the place where turns are taken comes last."""
+
+    pointers: tuple[tuple[str, str], ...]  # name and dtype; the last one is for partial sums
+    numbers: tuple[str, ...]  # float64
+    integers: tuple[str, ...]  # int64
+
+
 class Loaded:
     """A kernel in memory."""
 
-    def __init__(self, address: int, kernel: Kernel) -> None:
+    def __init__(self, address: int, signature: Signature) -> None:
+        pointers, numbers, integers = map(len, signature)
         self._entry = threads.ENTRY(address)
-        # What the kernel's text takes, in its order: addresses, numbers, count, turns.
-        self._frame = Struct(f"{len(kernel.pointers)}q{len(kernel.numbers)}d2q").pack
+        self._frame = Struct(f"{pointers}q{numbers}d{integers + 1}q").pack
 
-    def __call__(self, addresses: Iterable[int], numbers: Iterable[float], count: int) -> float:
-        """Run over `count` elements; the sum of the values, if the kernel computes it."""
-        blocks = (count + BLOCK - 1) // BLOCK
-        partials = array("d", (0.0,)) * blocks
-        frame = array("q", self._frame(*addresses, partials.buffer_info()[0], *numbers, count, 0))
-        threads.together(self._entry, frame.buffer_info()[0], blocks)
+    def __call__(
+        self,
+        addresses: Iterable[int],
+        numbers: Iterable[float],
+        integers: Iterable[int],
+        turns: int,
+    ) -> float:
+        """Run until all turns are taken; the sum of the partial sums, if the kernel has any."""
+        partials = array("d", (0.0,)) * turns
+        frame = self._frame(*addresses, partials.buffer_info()[0], *numbers, *integers, 0)
+        frame = array("q", frame)
+        threads.together(self._entry, frame.buffer_info()[0], turns)
         return sum(partials)
 
 
@@ -52,19 +65,16 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_unlock)
 
 
-def load(
-    kernel: Kernel, results: Mapping[str, Expression], names: Mapping[Expression, str]
-) -> Loaded:
-    """The kernel, from the disk cache or freshly compiled."""
-    source = text(kernel, results, names)
+def load(source: str, signature: Signature) -> Loaded:
+    """The kernel of this text, from the disk cache or freshly compiled."""
     with _loading:
-        name = disk.key(source, repr(kernel.pointers), _toolchain())
+        name = disk.key(source, repr(signature.pointers), _toolchain())
         code = disk.load(f"{name}.o")
         if code is None:
             path = disk.save_text(f"{name}.py", source)
-            code = compiled(source, kernel, _symbol(name), path)
+            code = compiled(source, signature, _symbol(name), path)
             disk.save(f"{name}.o", code)
-        return Loaded(_linked(code, _symbol(name)), kernel)
+        return Loaded(_linked(code, _symbol(name)), signature)
 
 
 def _symbol(name: str) -> str:
@@ -72,36 +82,42 @@ def _symbol(name: str) -> str:
     return f"onepass_{name}"
 
 
-def compiled(source: str, kernel: Kernel, symbol: str, path: Path | None = None) -> bytes:
+def compiled(source: str, signature: Signature, symbol: str, path: Path | None = None) -> bytes:
     """Object code with the C function `symbol` of a frame; numba is imported here."""
     import numba
 
     from onepass.runtime import intrinsics
 
-    function = _executed(source, intrinsics.jitted(), path)
+    options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
+    options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    namespace = _executed(source, intrinsics.jitted(), path)
+    function = namespace.pop("kernel")
     function.__name__ = function.__qualname__ = symbol
-    pointers = [numba.types.CPointer(_numba_type(dtype)) for _, dtype in kernel.pointers]
-    numbers = [numba.float64] * len(kernel.numbers)
-    turn_at = numba.types.CPointer(numba.int64)
-    signature = numba.void(*pointers, *numbers, numba.int64, turn_at)
-    options: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    dispatcher = numba.njit(signature, error_model="numpy", nogil=True, **options)(function)
-    return intrinsics.entry(dispatcher.overloads[signature.args], symbol)
+    for name, helper in namespace.items():
+        if isinstance(helper, FunctionType):
+            function.__globals__[name] = numba.njit(**options)(helper)
+    pointers = [numba.types.CPointer(_numba_type(dtype)) for _, dtype in signature.pointers]
+    numbers = [numba.float64] * len(signature.numbers)
+    integers = [numba.int64] * len(signature.integers)
+    types = numba.void(*pointers, *numbers, *integers, numba.types.CPointer(numba.int64))
+    dispatcher = numba.njit(types, **options)(function)
+    return intrinsics.entry(dispatcher.overloads[types.args], symbol)
 
 
 def plain(source: str) -> Callable[..., None]:
     """The same text as a Python function over numpy arrays, for tests and for reading along."""
     from onepass.runtime import vectormath
 
-    return _executed(source, vectormath.plain(), None)
+    return _executed(source, vectormath.plain(), None)["kernel"]
 
 
-def _executed(source: str, functions: dict[str, Any], path: Path | None) -> Any:
+def _executed(source: str, words: dict[str, Any], path: Path | None) -> dict[str, Any]:
+    """What the text defines, with these words bound in it."""
     file = str(path) if path else f"<onepass {disk.key(source)}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    namespace = dict(functions)
+    namespace = dict(words)
     exec(compile(source, file, "exec"), namespace)
-    return namespace["kernel"]
+    return {name: made for name, made in namespace.items() if name not in words}
 
 
 def _numba_type(dtype: str) -> Any:
