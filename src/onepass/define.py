@@ -30,8 +30,8 @@ from onepass.formula.operations import where
 from onepass.formula.simplify import simplify
 from onepass.formula.slope import with_slope
 from onepass.formula.trace import VALUE, parameter, tensor, trace
-from onepass.runtime import checks, cpu, dispatch
-from onepass.runtime.call import Call
+from onepass.runtime import checks, cpu, dispatch, reduce
+from onepass.runtime.call import Call, RowCall
 
 __all__ = [
     "COUNT",
@@ -45,14 +45,16 @@ __all__ = [
     "Card",
     "Domain",
     "Pointwise",
+    "Rowwise",
     "catalogue",
     "enforced",
     "pointwise",
     "with_slope",
+    "within",
 ]
 
 _WEIGHTING = ("reduction", "weight", "sample_weight", "mask", "normalizer")
-_catalogue: dict[str, Pointwise] = {}
+_catalogue: dict[str, Pointwise | Rowwise] = {}
 
 
 @dataclass(frozen=True)
@@ -233,8 +235,8 @@ class Pointwise:
             return inspect.getsource(self.formula)
         tensors = [torch.empty(2, dtype=torch.float32) for _ in self.tensors]
         call = Call(
-            self, self.tensors, self.parameters, self.flags, torch.Size([2]), torch.float32,
-            reduction, None, 1.0,
+            torch.Size([2]), torch.float32, reduction, None, 1.0,
+            self, self.tensors, self.parameters, self.flags,
         )  # fmt: skip
         wanted = [gradient and name == self.tensors[0] for name in self.tensors]
         return cpu.source(call, tensors, wanted)
@@ -247,6 +249,91 @@ class Pointwise:
 
     def __reduce__(self) -> Any:
         return _found, (self.formula.__module__, self.formula.__qualname__)
+
+
+class Rowwise:
+    """A loss in which a whole row decides the value: its definition and its kernel.
+
+    `reference` is the definition, in plain torch, of tensors whose last axis is a row and of those
+    that have one element per row; `plan` lays them out for a kernel. `options` check what a caller
+    may set. With `counts` the loss itself says how much a row counts in the mean, and `tally` sums
+    that up on the CPU.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        tensors: tuple[str, ...],
+        reference: Callable[..., Tensor],
+        plan: Callable[..., Any],
+        options: Mapping[str, Callable[[str, str, Any], None]],
+        card: Card,
+        counts: Callable[..., Tensor] | None = None,
+        tally: Callable[..., float] | None = None,
+    ) -> None:
+        self.name = name
+        self.tensors = tensors
+        self.reference = reference
+        self.plan = plan
+        self.options = options
+        self.card = card
+        self.counts = counts
+        self.tally = tally
+        self.kernels: dict[Any, Any] = {}
+        self.module: type[torch.nn.Module] | None = None
+
+    def settings(self, options: Mapping[str, Any]) -> None:
+        """Refuse an option that is not allowed."""
+        for name, given in options.items():
+            self.options[name](self.name, name, given)
+
+    def evaluate(
+        self,
+        tensors: tuple[Tensor, ...],
+        options: Mapping[str, Any],
+        reduction: str = "mean",
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of checked tensors, rows last, and checked options."""
+        input = tensors[0]
+        shape, dtype = input.shape[:-1], checks.common_dtype(tensors)
+        weight, denominator = reduce.weighting(
+            self.name, shape, input.device, reduction, None, sample_weight, mask, normalizer,
+            counts=False,
+        )  # fmt: skip
+        if self.counts is not None and normalizer is None:
+            if reduction == "mean":
+                denominator = None
+            elif reduction == "batchmean":
+                counting = self.counts(*tensors[1:], options["weight"], options["ignore_index"])
+                counting = counting if weight is None else reduce.product(counting, weight)
+                denominator = reduce.rows_that_count(counting, shape)  # type: ignore[arg-type]
+        tensors = tuple(
+            t.to(dtype) if t.dtype.is_floating_point and t.dtype is not dtype else t
+            for t in tensors
+        )
+        if dtype.itemsize == 2 and torch.is_autocast_enabled(input.device.type):
+            dtype = torch.float32
+        call = RowCall(shape, dtype, reduction, weight, denominator, self, self.tensors, options)
+        return dispatch.run(call, tensors)
+
+    def __repr__(self) -> str:
+        return f"<row-wise loss {self.name}({', '.join(self.tensors)})>"
+
+    def __deepcopy__(self, memo: Any) -> Rowwise:
+        return self
+
+
+def within(domain: Domain, *, or_none: bool = False) -> Callable[[str, str, Any], None]:
+    """The check of a number that must lie in a domain."""
+
+    def check(loss: str, name: str, given: Any) -> None:
+        if not (or_none and given is None):
+            checks.parameter(loss, name, given, domain)
+
+    return check
 
 
 def _found(module: str, qualname: str) -> Any:
@@ -293,12 +380,12 @@ def pointwise(
     return lambda function: Pointwise(function, domains, card, fused, weight_counts)
 
 
-def register(loss: Pointwise, module: type[torch.nn.Module] | None) -> None:
+def register(loss: Pointwise | Rowwise, module: type[torch.nn.Module] | None) -> None:
     """Enter a loss of this library into the catalogue, with its class."""
     loss.module = module
     _catalogue[loss.name] = loss
 
 
-def catalogue() -> Mapping[str, Pointwise]:
+def catalogue() -> Mapping[str, Pointwise | Rowwise]:
     """All losses of this library by the name of their function, in the order of the guide."""
     return dict(_catalogue)

@@ -5,7 +5,8 @@
     ├── ShapeError        the caller: tensors that do not fit together  (ValueError, RuntimeError)
     ├── DtypeError        the caller: a type that the loss cannot take  (TypeError, RuntimeError)
     ├── DeviceError       the caller: tensors on different devices      (ValueError, RuntimeError)
-    ├── DomainError       the caller: a value outside its domain        (ValueError, RuntimeError)
+    ├── DomainError       the caller: a value outside its domain
+    │                     (ValueError, IndexError, RuntimeError)
     ├── ParameterError    the caller: an option (ValueError, TypeError, RuntimeError)
     └── EngineError       the machine: an engine that cannot run here   (RuntimeError)
 
@@ -37,7 +38,7 @@ class DeviceError(OnepassError, ValueError, RuntimeError):
     """Tensors that are not on the same device."""
 
 
-class DomainError(OnepassError, ValueError, RuntimeError):
+class DomainError(OnepassError, ValueError, IndexError, RuntimeError):
     """A tensor holds a value outside the domain of its argument."""
 
 

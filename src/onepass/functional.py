@@ -26,6 +26,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from onepass import rowwise
 from onepass.errors import DomainError
 from onepass.pointwise import binary, divergence, likelihood, ranking, regression
 
@@ -326,6 +327,56 @@ def binary_cross_entropy_with_logits(
         {},
         reduction=legacy_reduction(size_average, reduce, reduction),
         weight=weight,
+        sample_weight=sample_weight,
+        mask=mask,
+        normalizer=normalizer,
+    )
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: _Flag = None,
+    ignore_index: int = -100,
+    reduce: _Flag = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+    *,
+    dim: int = 1,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
+) -> Tensor:
+    """Surprise at the true class, given its logits: -weight[y] log(softmax(input)[y]).
+
+    `target` holds class indices of any integer dtype, or class probabilities in the shape of the
+    input. Rows whose index is `ignore_index` do not count. With indices the mean divides by the
+    sum of the weights of their classes, with probabilities by the number of rows.
+    `label_smoothing` in [0, 1] moves that share of the mass to all classes alike. `dim` is the
+    axis of the classes. `z_loss` adds z_loss * logsumexp(input)^2 to each row (Chowdhery et al.
+    (2022), arXiv:2204.02311), `softcap` replaces the logits by softcap * tanh(input / softcap)
+    (Gemma Team (2024), arXiv:2408.00118). Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x.
+
+    Shapes: input (C) or (N, C) or (N, C, d1, ...), the classes on axis `dim`; target the same
+    without that axis, or with it for probabilities; weight (C); the result is () or, with "none",
+    the shape without the axis.
+
+    Raises: ShapeError, DtypeError, ParameterError (any option), DomainError (an index that is no
+    class).
+    """
+    return rowwise.cross_entropy(
+        input,
+        target,
+        weight,
+        ignore_index,
+        label_smoothing,
+        dim,
+        z_loss,
+        softcap,
+        reduction=legacy_reduction(size_average, reduce, reduction),
         sample_weight=sample_weight,
         mask=mask,
         normalizer=normalizer,

@@ -16,9 +16,10 @@ import torch
 from torch import Tensor
 
 from onepass import functional as F
-from onepass.define import Pointwise, catalogue, register
+from onepass.define import Pointwise, Rowwise, catalogue, register
 from onepass.errors import ParameterError
 from onepass.pointwise import binary, divergence, likelihood, ranking, regression
+from onepass.rowwise import cross_entropy
 from onepass.runtime import checks
 from onepass.runtime.reduce import REDUCTIONS
 
@@ -29,7 +30,7 @@ _Flag = bool | None
 class Loss(torch.nn.Module):
     """What all losses share. A subclass names its loss, its function and its options."""
 
-    loss: ClassVar[Pointwise]
+    loss: ClassVar[Pointwise | Rowwise]
     function: ClassVar[Callable[..., Tensor]]
     _settings: ClassVar[tuple[str, ...]] = ()
     reduction: str
@@ -41,7 +42,7 @@ class Loss(torch.nn.Module):
         if "loss" in vars(cls):
             register(cls.loss, cls)
 
-    def __init__(self, reduction: str, **settings: float) -> None:
+    def __init__(self, reduction: str, **settings: Any) -> None:
         super().__init__()
         checks.reduction(type(self).__name__, reduction, REDUCTIONS)
         self.reduction = reduction
@@ -222,6 +223,36 @@ class BCEWithLogitsLoss(Loss):
         self.register_buffer("pos_weight", pos_weight)
 
 
+class CrossEntropyLoss(Loss):
+    """Softmax and log-likelihood in one step. See functional.cross_entropy."""
+
+    loss = cross_entropy.of_labels
+    function = staticmethod(F.cross_entropy)
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: _Flag = None,
+        ignore_index: int = -100,
+        reduce: _Flag = None,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+        *,
+        dim: int = 1,
+        z_loss: float = 0.0,
+        softcap: float | None = None,
+    ) -> None:
+        super().__init__(
+            F.legacy_reduction(size_average, reduce, reduction),
+            ignore_index=ignore_index,
+            label_smoothing=label_smoothing,
+            dim=dim,
+            z_loss=z_loss,
+            softcap=softcap,
+        )
+        self.register_buffer("weight", weight)
+
+
 class SoftMarginLoss(Loss):
     """Logistic loss of labels -1 and 1. See functional.soft_margin_loss."""
 
@@ -319,7 +350,7 @@ def get(name: str, **options: Any) -> Loss:
     return module(**options)  # type: ignore[return-value]
 
 
-def _aliases(loss: Pointwise) -> tuple[str, ...]:
+def _aliases(loss: Pointwise | Rowwise) -> tuple[str, ...]:
     module = loss.module.__name__ if loss.module else loss.name
     return loss.name, loss.name.removesuffix("_loss"), module, module.removesuffix("Loss")
 

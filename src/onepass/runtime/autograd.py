@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onepass.runtime import cpu, eager
-from onepass.runtime.call import Call
+from onepass.runtime import cpu, eager, rows
+from onepass.runtime.call import Call, RowCall
 
 Gradients = list[Tensor | None]
 
@@ -22,10 +22,12 @@ class OnePass(torch.autograd.Function):
     """The reduced loss. Tensors and their number are those of the call."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call, *tensors: Tensor) -> Tensor:
+    def forward(ctx: Any, call: Call | RowCall, *tensors: Tensor) -> Tensor:
         ctx.call = call
         ctx.save_for_backward(*tensors)
-        value, ctx.gradients = cpu.value_and_gradients(call, tensors, ctx.needs_input_grad[1:])
+        value, ctx.gradients = _engine(call).value_and_gradients(
+            call, tensors, ctx.needs_input_grad[1:]
+        )
         return value
 
     @staticmethod
@@ -39,7 +41,9 @@ class OnePass(torch.autograd.Function):
         if factor != 1 and call.dtype.itemsize == 2:
             gradients = None  # a half type must be scaled before it is rounded
         if gradients is None:  # or this is a second backward
-            return None, *cpu.value_and_gradients(call, ctx.saved_tensors, wanted, factor)[1]
+            return None, *_engine(call).value_and_gradients(
+                call, ctx.saved_tensors, wanted, factor
+            )[1]
         if factor != 1:
             for gradient in gradients:
                 if gradient is not None:
@@ -51,17 +55,21 @@ class Elementwise(torch.autograd.Function):
     """The unreduced loss."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call, *tensors: Tensor) -> Tensor:
+    def forward(ctx: Any, call: Call | RowCall, *tensors: Tensor) -> Tensor:
         ctx.call = call
         ctx.save_for_backward(*tensors)
-        return cpu.values(call, tensors)
+        return _engine(call).values(call, tensors)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
         call, wanted, (upstream,) = ctx.call, ctx.needs_input_grad[1:], grad_outputs
         if torch.is_grad_enabled() or not _is_one_gradient(upstream):
             return None, *eager.gradients(call, ctx.saved_tensors, wanted, upstream)
-        return None, *cpu.gradients(call, ctx.saved_tensors, wanted, upstream)
+        return None, *_engine(call).gradients(call, ctx.saved_tensors, wanted, upstream)
+
+
+def _engine(call: Call | RowCall) -> Any:
+    return rows if isinstance(call, RowCall) else cpu
 
 
 def _is_one_gradient(upstream: Tensor) -> bool:
@@ -72,7 +80,7 @@ def _is_one_gradient(upstream: Tensor) -> bool:
     )
 
 
-def evaluate(call: Call, tensors: tuple[Tensor, ...]) -> Tensor:
+def evaluate(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor:
     """The loss by the CPU engine, differentiable where a tensor requires it."""
     if torch.is_grad_enabled():
         for tensor in tensors:
@@ -81,4 +89,5 @@ def evaluate(call: Call, tensors: tuple[Tensor, ...]) -> Tensor:
                 # Function.apply's own door: what stands before it concerns torch.func, which
                 # never comes here, and would cost a small call a tenth of its time.
                 return super(torch.autograd.Function, function).apply(call, *tensors)  # type: ignore[attr-defined]
-    return cpu.values(call, tensors) if call.reduction == "none" else cpu.value(call, tensors)
+    engine = _engine(call)
+    return engine.values(call, tensors) if call.reduction == "none" else engine.value(call, tensors)

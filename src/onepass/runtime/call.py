@@ -31,26 +31,53 @@ class Loss(Protocol):
         ...
 
 
-@dataclass(slots=True, eq=False)
-class Call:
-    """A loss with its options, its reduction and its weights, for tensors of one common shape."""
+class RowLoss(Protocol):
+    """What the runtime needs to know of a row-wise loss."""
 
-    loss: Loss
-    names: tuple[str, ...]  # of the tensors given
-    parameters: Mapping[str, float]
-    flags: Mapping[str, bool]
+    name: str
+    kernels: dict[Any, Any]
+    reference: Callable[..., Tensor]
+    plan: Callable[..., Any]
+    counts: Callable[..., Tensor] | None
+    tally: Callable[..., float] | None
+
+
+@dataclass(slots=True, eq=False)
+class _Reduced:
+    """What all calls share: the shape of the unreduced loss, and what becomes of it."""
+
     shape: torch.Size
     dtype: torch.dtype  # of the result
     reduction: str
     weight: Tensor | None  # everything that multiplies a value, in one tensor
-    denominator: float | Tensor
 
     @property
     def precision(self) -> torch.dtype:
         """What the arithmetic is done in: half types in float32, rounded once at the end."""
         return self.dtype if self.dtype.itemsize > 2 else torch.float32
 
+
+@dataclass(slots=True, eq=False)
+class Call(_Reduced):
+    """A loss with its options, its reduction and its weights, for tensors of one common shape."""
+
+    denominator: float | Tensor
+    loss: Loss
+    names: tuple[str, ...]  # of the tensors given
+    parameters: Mapping[str, float]
+    flags: Mapping[str, bool]
+
     def formula(self, tensors: tuple[Tensor, ...]) -> Tensor:
         """The author's function on these tensors."""
         named = dict(zip(self.names, tensors, strict=True))
         return self.loss.formula(**named, **self.parameters, **self.flags)
+
+
+@dataclass(slots=True, eq=False)
+class RowCall(_Reduced):
+    """A row-wise loss with its options, for tensors whose leading axes are the rows."""
+
+    denominator: float | Tensor | None  # None: the sum of what each row counts
+    loss: RowLoss
+    names: tuple[str, ...]
+    options: Mapping[str, Any]

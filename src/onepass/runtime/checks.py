@@ -32,7 +32,7 @@ def agreement(
         if dtype.is_floating_point:
             return shape, dtype
     _same_device(loss, names, tensors)
-    return _common_shape(loss, names, tensors), _common_dtype(tensors)
+    return _common_shape(loss, names, tensors), common_dtype(tensors)
 
 
 def are_tensors(loss: str, names: Sequence[str], things: Sequence[Any]) -> None:
@@ -141,8 +141,8 @@ def device(loss: str, name: str, tensor: Tensor, common: torch.device) -> None:
         )
 
 
-def _common_dtype(tensors: Sequence[Tensor]) -> torch.dtype:
-    """Floating tensors promoted as torch does; bool and integers join them."""
+def common_dtype(tensors: Sequence[Tensor]) -> torch.dtype:
+    """That of a result: floating ones promoted as torch does; bool and integers join them."""
     inexact = [t for t in tensors if t.dtype.is_floating_point or t.dtype.is_complex]
     if not inexact:
         return torch.get_default_dtype()

@@ -12,7 +12,7 @@ from onepass.errors import EngineError
 from onepass.printers.cpu import BLOCK, Kernel, Operand, text
 from onepass.runtime import checks, kernels, memory
 from onepass.runtime.call import Call
-from onepass.runtime.operands import Stride, aligned, common_stride
+from onepass.runtime.operands import Stride, aligned, common_stride, dtype_name, quotient
 
 Gradients = list[Tensor | None]
 
@@ -42,7 +42,7 @@ def value_and_gradients(
     operands, weight, stride = _in_one_order(call, tensors)
     kernel = _kernel(call, operands, weight, wanted, each=False)
     written = _gradient_memory(call, tensors, wanted, stride)
-    scale = _quotient(upstream, float(call.denominator))
+    scale = quotient(upstream, float(call.denominator))
     total = _run(kernel, call, (*operands, weight, *written), scale)
     return _reduced(call, tensors, total), _in_their_shapes(tensors, written)
 
@@ -130,18 +130,14 @@ def _described(
         parameters=tuple(call.parameters),
         gradients=tuple(n for n, need in zip(call.names, wanted, strict=False) if need),
         each=each,
-        precision=_dtype_name(call.precision),
-        output=_dtype_name(call.dtype),
+        precision=dtype_name(call.precision),
+        output=dtype_name(call.dtype),
         weight=None if weight is None else _operand("weight", weight),
     )
 
 
 def _operand(name: str, tensor: Tensor) -> Operand:
-    return Operand(name, _dtype_name(tensor.dtype), tensor.numel() == 1)
-
-
-def _dtype_name(dtype: torch.dtype) -> str:
-    return "uint8" if dtype is torch.bool else str(dtype).removeprefix("torch.")
+    return Operand(name, dtype_name(tensor.dtype), tensor.numel() == 1)
 
 
 def _run(
@@ -178,12 +174,5 @@ def _summed_to(shape: torch.Size, gradient: Tensor) -> Tensor:
 def _reduced(call: Call, tensors: Sequence[Tensor], total: float) -> Tensor:
     if math.isnan(total):
         checks.enforced_domains(call, tensors)
-    value = _quotient(total, float(call.denominator))
+    value = quotient(total, float(call.denominator))
     return torch.scalar_tensor(value, dtype=call.dtype, device="cpu")
-
-
-def _quotient(a: float, b: float) -> float:
-    """a / b as floating point has it: Python would raise where b is 0."""
-    if b:
-        return a / b
-    return math.nan if a == 0 or math.isnan(a) else math.copysign(math.inf, a)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from onepass.errors import EngineError, EngineWarning, FormulaError, ParameterError
 from onepass.runtime import autograd, checks, eager, reduce
-from onepass.runtime.call import Call, Loss
+from onepass.runtime.call import Call, Loss, RowCall
 from onepass.runtime.operands import PLAIN, is_data
 
 ENGINES = ("auto", "eager", "cpu")
@@ -71,8 +71,8 @@ def evaluate(
         )
     if dtype.itemsize == 2 and torch.is_autocast_enabled(tensors[0].device.type):
         dtype = torch.float32
-    call = Call(loss, names, parameters, flags, shape, dtype, reduction, total, denominator)
-    return _run(call, tensors)
+    call = Call(shape, dtype, reduction, total, denominator, loss, names, parameters, flags)
+    return run(call, tensors)
 
 
 def _suits_torch(
@@ -94,7 +94,8 @@ def _suits_torch(
     )
 
 
-def _run(call: Call, tensors: tuple[Tensor, ...]) -> Tensor:
+def run(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor:
+    """The loss of a checked call, by the engine that suits it."""
     if torch.compiler.is_compiling() or not call.shape.numel():
         return eager.evaluate(call, tensors)
     chosen, obstacle = _engine.get(), _obstacle(call, tensors)
@@ -108,12 +109,12 @@ def _run(call: Call, tensors: tuple[Tensor, ...]) -> Tensor:
     elif chosen == "cpu":
         raise EngineError(f"{call.loss.name}: the cpu engine cannot run this call: {obstacle}.")
     value = eager.evaluate(call, tensors)
-    if obstacle is None and value.isnan().any():
+    if obstacle is None and isinstance(call, Call) and value.isnan().any():
         checks.enforced_domains(call, tensors)
     return value
 
 
-def _obstacle(call: Call, tensors: Sequence[Tensor]) -> str | None:
+def _obstacle(call: Call | RowCall, tensors: Sequence[Tensor]) -> str | None:
     """Why the CPU engine must leave this call to the definition.
 
     Decided before any storage is touched: under a transform a tensor has none.

@@ -9,21 +9,23 @@ import torch
 from torch import Tensor
 
 from onepass.errors import DtypeError
-from onepass.runtime.call import Call
+from onepass.runtime import reduce
+from onepass.runtime.call import Call, RowCall
 
 
-def evaluate(call: Call, tensors: Sequence[Tensor]) -> Tensor:
+def evaluate(call: Call | RowCall, tensors: Sequence[Tensor]) -> Tensor:
     """The loss, reduced."""
-    value = _unreduced(call, tensors)
+    rows = isinstance(call, RowCall)
+    value = _of_rows(call, tensors) if rows else _of_elements(call, tensors)
     if call.reduction != "none":
         value = value.sum()
         if call.reduction != "sum":
-            value = value / call.denominator
+            value = value / (_counted(call, tensors) if rows else call.denominator)
     return value.to(call.dtype) if call.dtype.is_floating_point else value
 
 
 def gradients(
-    call: Call, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor
+    call: Call | RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor
 ) -> list[Tensor | None]:
     """The gradients of the wanted tensors, themselves differentiable."""
     with torch.enable_grad():
@@ -38,7 +40,33 @@ def gradients(
     return [next(found) if needed else None for needed in wanted]
 
 
-def _unreduced(call: Call, tensors: Sequence[Tensor]) -> Tensor:
+def _of_rows(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
+    operands = [_widened(t, call) if t.dtype.is_floating_point else t for t in tensors]
+    if call.weight is None:
+        return call.loss.reference(*operands, **call.options)
+    # Selected outside and inside, for the reasons below.
+    counts = (call.weight != 0).expand(call.shape)
+    operands = [torch.where(_along_rows(counts, t), t, 0) for t in operands]
+    value = call.loss.reference(*operands, **call.options)
+    return torch.where(counts, call.weight * value, 0.0)
+
+
+def _along_rows(counts: Tensor, tensor: Tensor) -> Tensor:
+    return counts if tensor.dim() == counts.dim() else counts.unsqueeze(-1)
+
+
+def _counted(call: RowCall, tensors: Sequence[Tensor]) -> float | Tensor:
+    """The denominator; if the loss decides what a row counts, their sum."""
+    if call.denominator is not None:
+        return call.denominator
+    assert call.loss.counts is not None  # who has no denominator has counts
+    target, options = tensors[1], call.options
+    counts = call.loss.counts(target, options["weight"], options["ignore_index"])
+    weighted = counts if call.weight is None else reduce.product(counts, call.weight)
+    return weighted.sum()  # type: ignore[union-attr]
+
+
+def _of_elements(call: Call, tensors: Sequence[Tensor]) -> Tensor:
     operands = torch.broadcast_tensors(*(_widened(tensor, call) for tensor in tensors))
     domains = [call.loss.domains[name] for name in call.names]
     if call.weight is None:
@@ -77,5 +105,5 @@ def _of_complex(call: Call, operands: tuple[Tensor, ...]) -> Tensor:
     return value
 
 
-def _widened(tensor: Tensor, call: Call) -> Tensor:
+def _widened(tensor: Tensor, call: Call | RowCall) -> Tensor:
     return tensor if tensor.dtype is call.precision else tensor.to(call.precision)

@@ -15,7 +15,7 @@ from types import FunctionType
 from typing import Any
 
 from llvmlite import ir
-from numba.core import types
+from numba.core import cgutils, types
 from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 
@@ -149,6 +149,10 @@ def _copysign(size: Register, sign: Register) -> Register:
     return size.call("llvm.copysign", sign)
 
 
+def _largest(a: Register, b: Register) -> Register:
+    return a.call("llvm.maxnum", b)
+
+
 def _nearest(x: Register) -> Register:
     return x.call("llvm.rint")
 
@@ -170,6 +174,7 @@ PRIMITIVES: dict[str, Callable[..., Register]] = {
     "float64": lambda x: x.convert(FLOAT64),
     "fma": _fma,
     "from_bits": Register.reinterpret,
+    "largest": _largest,
     "nearest": _nearest,
     "negation": _negation,
     "number": _number,
@@ -218,6 +223,7 @@ KERNEL_PRIMITIVES = {
     "copysign": _same_reals,
     "either": _booleans,
     "fma": _same_reals,
+    "largest": _same_reals,
     "maximum": _same_reals,
     "minimum": _same_reals,
     "nearest": _same_reals,
@@ -296,6 +302,19 @@ def write(context: Any, pointer: Any, index: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(pointer, types.intp, element), generate
+
+
+@intrinsic
+def room(context: Any, like: Any, count: Any) -> Any:
+    """Memory of the kernel's own, for `count` elements (a constant) of the type of `like`."""
+    if not isinstance(count, types.IntegerLiteral):
+        return None
+    element, number = types.unliteral(like), count.literal_value
+
+    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
+        return cgutils.alloca_once(builder, context.get_data_type(element), number)
+
+    return types.CPointer(element)(like, count), generate
 
 
 @intrinsic
@@ -405,6 +424,7 @@ def _namespace() -> dict[str, Any]:
         "read": read,
         "write": write,
         "turn": turn,
+        "room": room,
         "read_float16": _half_reader("read_float16", _from_float16),
         "write_float16": _half_writer("write_float16", _to_float16),
         "read_bfloat16": _half_reader("read_bfloat16", _from_bfloat16),

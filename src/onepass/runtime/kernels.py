@@ -93,9 +93,9 @@ def compiled(source: str, signature: Signature, symbol: str, path: Path | None =
     namespace = _executed(source, intrinsics.jitted(), path)
     function = namespace.pop("kernel")
     function.__name__ = function.__qualname__ = symbol
-    for name, helper in namespace.items():
+    for name, helper in namespace.items():  # inlined, or loops that call them stay scalar
         if isinstance(helper, FunctionType):
-            function.__globals__[name] = numba.njit(**options)(helper)
+            function.__globals__[name] = numba.njit(forceinline=True, **options)(helper)
     pointers = [numba.types.CPointer(_numba_type(dtype)) for _, dtype in signature.pointers]
     numbers = [numba.float64] * len(signature.numbers)
     integers = [numba.int64] * len(signature.integers)

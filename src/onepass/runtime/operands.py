@@ -1,7 +1,8 @@
-"""Tensors of one shape as memory that a kernel walks in one order."""
+"""Tensors as memory that a kernel walks, and numbers as it has them."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -53,3 +54,15 @@ def _same_order(tensor: Tensor, shape: torch.Size, stride: Stride) -> bool:
     return own == stride or all(
         a == b for a, b, size in zip(own, stride, shape, strict=True) if size != 1
     )
+
+
+def dtype_name(dtype: torch.dtype) -> str:
+    """What kernel text calls it."""
+    return "uint8" if dtype is torch.bool else str(dtype).removeprefix("torch.")
+
+
+def quotient(a: float, b: float) -> float:
+    """a / b as floating point has it: Python would raise where b is 0."""
+    if b:
+        return a / b
+    return math.nan if a == 0 or math.isnan(a) else math.copysign(math.inf, a)

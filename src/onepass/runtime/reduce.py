@@ -61,7 +61,7 @@ def weighting(
     if counting is None or reduction in ("none", "sum"):
         return total, elements
     if reduction == "batchmean":
-        return total, _rows_that_count(counting, shape)
+        return total, rows_that_count(counting, shape)
     return total, _sum(counting) * (shape.numel() / max(counting.numel(), 1))
 
 
@@ -75,7 +75,8 @@ def product(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     return torch.where(b != 0, a.to(wide) * b, torch.zeros((), dtype=wide, device=a.device))
 
 
-def _rows_that_count(counting: Tensor, shape: torch.Size) -> float | Tensor:
+def rows_that_count(counting: Tensor, shape: torch.Size) -> float | Tensor:
+    """How many rows of the batch, the first axis, have an element that counts."""
     if not shape:
         return 1.0
     rows = (counting != 0).expand(shape).reshape(shape[0], -1)

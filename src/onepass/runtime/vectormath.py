@@ -572,6 +572,14 @@ def _accumulate(total: Any, value: Any) -> Any:
     return total + value
 
 
+def _largest(a: Any, b: Any) -> Any:
+    return np.fmax(a, b)
+
+
+def _room(like: Any, count: int) -> Any:
+    return np.empty(count, np.asarray(like).dtype)
+
+
 def _read_float16(array: Any, index: Any) -> Any:
     return float32(array[index].view(np.float16))
 
@@ -623,6 +631,8 @@ def plain() -> dict[str, Any]:
         "write": _write,
         "accumulate": _accumulate,
         "turn": _turn,
+        "largest": _largest,
+        "room": _room,
         "read_float16": _read_float16,
         "write_float16": _write_float16,
         "read_bfloat16": _read_bfloat16,

@@ -1,0 +1,323 @@
+# pyright: reportMissingParameterType=false
+"""Cross entropy with class indices, by tiles of rows: their sums, their values, their slopes.
+
+`along` goes along each row, `across` takes the rows of a tile side by side: for class axes that
+are not the last, and for few classes.
+
+    loss = share (lse(x) - x[label]) + spread sum(w (lse(x) - x)) + z_loss lse(x)^2
+
+with lse = log(sum(exp(x))), share = (1 - smoothing) w[label], spread = smoothing / classes.
+Logits are taken relative to the largest, and the label's exponential is kept apart from the
+`others`, so that neither lse(x) - x[label] nor the slope at the label, which is share (p - 1),
+cancels where the row is confident. A row that does not count has the label -1 here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from onepass.rowwise.labels import laid_out
+from onepass.runtime.call import RowCall
+from onepass.runtime.rows import Plan
+
+if TYPE_CHECKING:
+    from onepass.runtime.words import *
+
+
+TILE = 256  # rows
+RUN = 1024  # classes whose exponentials are summed up in the precision of the arithmetic
+
+
+ROOM = 16384  # logits of a tile
+FEW = 48  # classes up to which rows are better taken side by side
+
+
+def plan_of_labels(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
+    """Along the rows, or across them where classes are few or apart."""
+    input, target = tensors
+    input, inner, adjacent = laid_out(input, most_across=ROOM // 16)
+    rows, classes = target.numel(), input.shape[-1]
+    at_once = min(TILE, max(1, ROOM // classes))
+    weight, smoothing, spread, spread_mass = shares(call, classes)
+    z_loss, cap = call.options["z_loss"], call.options["softcap"]
+    flags = {
+        "CLASS_WEIGHTED": weight is not None,
+        "SMOOTHED": smoothing > 0,
+        "SQUARED": z_loss > 0,
+        "CAPPED": cap is not None,
+    }
+    if adjacent or classes <= FEW:
+        kernel, size, flags["ADJACENT"] = across, (inner,), adjacent
+        turns = rows // inner * -(-inner // at_once)
+    else:
+        kernel, size, turns = along, (), -(-rows // at_once)
+    return Plan(
+        kernel=kernel,
+        operands=(input, target.long().contiguous()),
+        extras=(weight,),
+        flags=flags,
+        numbers=(smoothing, spread, spread_mass, z_loss, cap or 1.0),
+        integers=(rows, classes, *size, at_once, call.options["ignore_index"]),
+        turns=turns,
+    )
+
+
+def shares(call: RowCall, classes: int) -> tuple[Tensor | None, float, float, float]:
+    """Class weights, smoothing, what smoothing gives each class, and all of them weighted."""
+    weight, smoothing = call.options["weight"], call.options["label_smoothing"]
+    spread = smoothing / classes
+    if weight is None:
+        return None, smoothing, spread, smoothing
+    weight = weight.detach().to(call.precision).contiguous()
+    return weight, smoothing, spread, spread * weight.sum().item() if smoothing else 0.0
+
+
+def plan_of_probabilities(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
+    raise NotImplementedError
+
+
+def logit(input_at, index, cap):
+    x = load(input_at, index)
+    return cap * tanh(x / cap) if CAPPED else x
+
+
+def class_weight(class_weight_at, label):
+    return read(class_weight_at, label) if CLASS_WEIGHTED else real(1.0)
+
+
+def labels(target_at, weight_at, label_at, row, count, ignore_index):
+    """The labels of a tile; -1 where a row does not count."""
+    for p in range(count):
+        label = read(target_at, row + p)
+        counts = label != ignore_index
+        if WEIGHTED:
+            counts = both(counts, read(weight_at, row + p) != 0.0)
+        write(label_at, p, int32(label) if counts else int32(-1))
+
+
+def values(
+    class_weight_at, weight_at, values_at, label_at, top_at, own_at, others_at, short_at, common_at,
+    row, count, keep, spread, spread_mass, z_loss, scale,
+):  # fmt: skip
+    """The sum of a tile's values, from each row's `top`, and relative to it from its `own` logit,
+    the sum of the `others`' exponentials and `short`, which is spread sum(w (top - x)).
+
+    Leaves for the slopes what multiplies the exponentials in `common`, the label's slope in `own`,
+    and in `short` what pulls at every class in proportion to its weight.
+    """
+    total = float64(0.0)
+    for p in range(count):
+        label, own, others = read(label_at, p), read(own_at, p), read(others_at, p)
+        share = keep * class_weight(class_weight_at, max(label, int32(0)))
+        itself = exp(own)
+        whole = others + itself
+        size = where(own == real(0.0), log1p(others), log(whole))
+        value = share * (size - own)
+        mass = spread_mass
+        if SMOOTHED:
+            value = value + spread_mass * size + read(short_at, p)
+        if SQUARED:
+            size = size + read(top_at, p)
+            value = value + z_loss * size * size
+            mass = mass + real(2.0) * z_loss * size
+        weight = read(weight_at, row + p) if WEIGHTED else float64(1.0)
+        loss = where(label < int32(0), float64(0.0), weight * float64(value))
+        total = accumulate(total, loss)
+        if EACH:
+            store_value(values_at, row + p, real(loss))
+        if GRADIENT_INPUT:
+            factor = real(scale * weight)
+            slope = (mass * itself - share * others) / whole
+            if SMOOTHED:
+                slope = slope - spread * class_weight(class_weight_at, max(label, int32(0)))
+                write(short_at, p, factor * spread)
+            write(own_at, p, factor * slope)
+            write(common_at, p, factor * (share + mass) / whole)
+    return total
+
+
+def flattened(capped, cap):
+    """The slope of cap tanh(x / cap), from its value."""
+    return real(1.0) - (capped / cap) * (capped / cap)
+
+
+def along(
+    input_at, target_at, class_weight_at, weight_at, values_at, gradient_input_at, partials_at,
+    smoothing, spread, spread_mass, z_loss, cap, scale,
+    rows, classes, at_once, ignore_index, turn_at,
+):  # fmt: skip
+    # reads 1 per logit (then again, from cache) and writes 1
+    keep, spread, spread_mass = real(1.0 - smoothing), real(spread), real(spread_mass)
+    z_loss, cap = real(z_loss), real(cap)
+    top_at, own_at, others_at = room(cap, TILE), room(cap, TILE), room(cap, TILE)
+    short_at, common_at, label_at = room(cap, TILE), room(cap, TILE), room(int32(0), TILE)
+    block = turn(turn_at)
+    while block * at_once < rows:
+        row = block * at_once
+        count = min(at_once, rows - row)
+        labels(target_at, weight_at, label_at, row, count, ignore_index)
+        for p in range(count):
+            first, label = (row + p) * classes, read(label_at, p)
+            if label >= 0:
+                at, end = first + label, first + classes
+                top = top_of(input_at, first, end, cap)
+                others = exponentials(input_at, gradient_input_at, first, at, top, cap)
+                others = others + exponentials(input_at, gradient_input_at, at + 1, end, top, cap)
+                write(top_at, p, top)
+                write(others_at, p, real(others))
+                write(own_at, p, logit(input_at, at, cap) - top)
+                if SMOOTHED:
+                    short = shortfall(input_at, class_weight_at, first, end, top, cap)
+                    write(short_at, p, spread * short)
+        total = values(
+            class_weight_at, weight_at, values_at, label_at, top_at, own_at, others_at, short_at,
+            common_at, row, count, keep, spread, spread_mass, z_loss, scale,
+        )  # fmt: skip
+        write(partials_at, block, total)
+        if GRADIENT_INPUT:
+            for p in range(count):
+                first, label = (row + p) * classes, read(label_at, p)
+                if label >= 0:
+                    slopes(
+                        input_at, class_weight_at, gradient_input_at, first, first + classes,
+                        read(top_at, p), read(common_at, p), read(short_at, p), cap,
+                    )  # fmt: skip
+                    slope, at = read(own_at, p), first + label
+                    if CAPPED:
+                        slope = slope * flattened(logit(input_at, at, cap), cap)
+                    store(gradient_input_at, at, slope)
+                else:
+                    for i in range(first, first + classes):
+                        store(gradient_input_at, i, real(0.0))
+        block = turn(turn_at)
+
+
+def top_of(input_at, first, end, cap):
+    top = real(-inf)
+    for i in range(first, end):
+        top = largest(top, load(input_at, i))
+    return cap * tanh(top / cap) if CAPPED else top
+
+
+def exponentials(input_at, gradient_input_at, first, end, top, cap):
+    """Their sum; each is kept where its slope will stand."""
+    total = float64(0.0)
+    for run in range(first, end, RUN):
+        part = real(0.0)
+        for i in range(run, min(run + RUN, end)):
+            e = exp(logit(input_at, i, cap) - top)
+            part = accumulate(part, e)
+            if GRADIENT_INPUT and KEEPS:
+                store(gradient_input_at, i, e)
+        total = total + float64(part)
+    return total
+
+
+def shortfall(input_at, class_weight_at, first, end, top, cap):
+    """sum(w (top - x)); a class without weight has none, whatever its logit."""
+    total = float64(0.0)
+    for run in range(first, end, RUN):
+        part = real(0.0)
+        for i in range(run, min(run + RUN, end)):
+            weight = class_weight(class_weight_at, i - first)
+            short = weight * (top - logit(input_at, i, cap))
+            part = accumulate(part, where(weight == real(0.0), real(0.0), short))
+        total = total + float64(part)
+    return real(total)
+
+
+def slopes(input_at, class_weight_at, gradient_input_at, first, end, top, common, pull, cap):
+    """Of every class as if it were not the label."""
+    for i in range(first, end):
+        if KEEPS:
+            slope = common * load(gradient_input_at, i)
+        else:
+            slope = common * exp(logit(input_at, i, cap) - top)
+        if SMOOTHED:
+            slope = slope - pull * class_weight(class_weight_at, i - first)
+        if CAPPED:
+            slope = slope * flattened(logit(input_at, i, cap), cap)
+        store(gradient_input_at, i, slope)
+
+
+def across(
+    input_at, target_at, class_weight_at, weight_at, values_at, gradient_input_at, partials_at,
+    smoothing, spread, spread_mass, z_loss, cap, scale,
+    rows, classes, inner, at_once, ignore_index, turn_at,
+):  # fmt: skip
+    # reads 1 per logit, writes 1; a tile's logits wait in `x_at`, classes apart by `at_once`
+    keep, spread, spread_mass = real(1.0 - smoothing), real(spread), real(spread_mass)
+    z_loss, cap = real(z_loss), real(cap)
+    top_at, own_at, others_at = room(cap, TILE), room(cap, TILE), room(cap, TILE)
+    short_at, common_at, label_at = room(cap, TILE), room(cap, TILE), room(int32(0), TILE)
+    x_at = room(cap, ROOM)
+    tiles = (inner + at_once - 1) // at_once
+    block = turn(turn_at)
+    while block < rows // inner * tiles:
+        start = block % tiles * at_once
+        count = min(at_once, inner - start)
+        row = block // tiles * inner + start
+        base = (row - start) * classes + (start if ADJACENT else start * classes)
+        labels(target_at, weight_at, label_at, row, count, ignore_index)
+        fetch(input_at, x_at, base, classes, inner, at_once, count, cap)
+        for p in range(count):
+            write(top_at, p, real(-inf))
+            write(others_at, p, real(0.0))
+            write(short_at, p, real(0.0))
+        for c in range(classes):
+            for p in range(count):
+                write(top_at, p, largest(read(top_at, p), read(x_at, c * at_once + p)))
+        for p in range(count):
+            label = max(read(label_at, p), int32(0))
+            write(own_at, p, read(x_at, label * at_once + p) - read(top_at, p))
+        for c in range(classes):
+            weight = class_weight(class_weight_at, c)
+            for p in range(count):
+                x = read(x_at, c * at_once + p) - read(top_at, p)
+                e = exp(x)
+                other = where(read(label_at, p) == int32(c), real(0.0), e)
+                write(others_at, p, read(others_at, p) + other)
+                if SMOOTHED and weight != real(0.0):
+                    write(short_at, p, read(short_at, p) - spread * weight * x)
+                write(x_at, c * at_once + p, e)
+        total = values(
+            class_weight_at, weight_at, values_at, label_at, top_at, own_at, others_at, short_at,
+            common_at, row, count, keep, spread, spread_mass, z_loss, scale,
+        )  # fmt: skip
+        write(partials_at, block, total)
+        if GRADIENT_INPUT:
+            for c in range(classes):
+                weight = class_weight(class_weight_at, c)
+                for p in range(count):
+                    slope = read(common_at, p) * read(x_at, c * at_once + p)
+                    if SMOOTHED:
+                        slope = slope - read(short_at, p) * weight
+                    label = read(label_at, p)
+                    slope = where(label == int32(c), read(own_at, p), slope)
+                    write(x_at, c * at_once + p, where(label < int32(0), real(0.0), slope))
+            hand_over(input_at, x_at, gradient_input_at, base, classes, inner, at_once, count, cap)
+        block = turn(turn_at)
+
+
+def fetch(input_at, x_at, base, classes, inner, at_once, count, cap):
+    if ADJACENT:
+        for c in range(classes):
+            for p in range(count):
+                write(x_at, c * at_once + p, logit(input_at, base + c * inner + p, cap))
+    else:
+        for p in range(count):
+            for c in range(classes):
+                write(x_at, c * at_once + p, logit(input_at, base + p * classes + c, cap))
+
+
+def hand_over(input_at, x_at, gradient_input_at, base, classes, inner, at_once, count, cap):
+    for q in range(classes if ADJACENT else count):
+        for k in range(count if ADJACENT else classes):
+            i = base + q * (inner if ADJACENT else classes) + k
+            slope = read(x_at, q * at_once + k if ADJACENT else k * at_once + q)
+            if CAPPED:
+                slope = slope * flattened(logit(input_at, i, cap), cap)
+            store(gradient_input_at, i, slope)

@@ -1,0 +1,65 @@
+"""Cross entropy as plain torch: any device, any transform, any order of derivatives."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def of_labels(
+    input: Tensor,  # (*rows, classes)
+    target: Tensor,  # (*rows)
+    *,
+    weight: Tensor | None,
+    ignore_index: int,
+    label_smoothing: float,
+    z_loss: float,
+    softcap: float | None,
+) -> Tensor:
+    """The loss of each row, given the index of its class; 0 where that is ignored."""
+    kept = target != ignore_index
+    logits = _capped(torch.where(kept.unsqueeze(-1), input, 0.0), softcap)
+    label = torch.where(kept, target, 0).to(torch.int64).unsqueeze(-1)
+    surprise = -torch.log_softmax(logits, -1)
+    of_label = surprise.gather(-1, label).squeeze(-1)
+    if weight is not None:
+        of_label = of_label * weight.to(logits.dtype)[label.squeeze(-1)]
+    value = (1 - label_smoothing) * of_label
+    if label_smoothing:
+        value = value + label_smoothing / input.shape[-1] * _sum(surprise, weight)
+    return torch.where(kept, value + _squared(logits, z_loss), 0.0)
+
+
+def of_probabilities(
+    input: Tensor,  # (*rows, classes)
+    target: Tensor,  # (*rows, classes)
+    *,
+    weight: Tensor | None,
+    label_smoothing: float,
+    z_loss: float,
+    softcap: float | None,
+) -> Tensor:
+    """The loss of each row, given the probability of every class."""
+    logits = _capped(input, softcap)
+    mass = target
+    if label_smoothing:
+        mass = (1 - label_smoothing) * target + label_smoothing / input.shape[-1]
+    surprise = -torch.log_softmax(logits, -1)
+    # A class without mass costs nothing, however impossible it is.
+    surprise = torch.where((mass == 0) & torch.isinf(surprise), 0.0, surprise)
+    return _sum(mass * surprise, weight) + _squared(logits, z_loss)
+
+
+def _capped(logits: Tensor, softcap: float | None) -> Tensor:
+    return logits if softcap is None else softcap * torch.tanh(logits / softcap)
+
+
+def _sum(values: Tensor, weight: Tensor | None) -> Tensor:
+    """Over the classes; one without weight counts nothing, whatever it holds."""
+    if weight is not None:
+        values = torch.where(weight == 0, 0.0, weight.to(values.dtype) * values)
+    return values.sum(-1)
+
+
+def _squared(logits: Tensor, z_loss: float) -> Tensor | float:
+    return z_loss * torch.logsumexp(logits, -1) ** 2 if z_loss else 0.0

@@ -1,0 +1,147 @@
+"""Class indices, as cross_entropy, nll_loss and multi_margin_loss take them.
+
+Scores of any layout become rows, the class axis last, by views; what does not fit is refused
+with what to write instead. Which rows count, and how much, is decided here for all three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from onepass.errors import DomainError, DtypeError, ParameterError, ShapeError
+from onepass.runtime import checks
+from onepass.runtime.call import RowCall
+
+
+def class_axis(loss: str, input: Tensor, dim: int) -> int:
+    """Where the classes are: axis `dim`, or the only one."""
+    checks.are_tensors(loss, ["input"], [input])
+    check_index(loss, "dim", dim)
+    if input.dim() == 0:
+        raise ShapeError(f"{loss}: `input` must have an axis of classes, got a single number.")
+    if input.dim() == 1 and dim in (0, 1, -1):
+        return 0
+    if not -input.dim() <= dim < input.dim():
+        raise ParameterError(
+            f"{loss}: `dim` must be an axis of `input`, which has {input.dim()}; got {dim}."
+        )
+    return dim % input.dim()
+
+
+def check_labels(loss: str, input: Tensor, target: Tensor, axis: int) -> None:
+    """Refuse what are no class indices for the rows of the input."""
+    checks.are_tensors(loss, ["target"], [target])
+    checks.device(loss, "target", target, input.device)
+    wanted = tuple(size for k, size in enumerate(input.shape) if k != axis)
+    if tuple(target.shape) != wanted:
+        raise ShapeError(_mismatch(loss, input, target, axis, wanted))
+    if target.dtype.is_floating_point or target.dtype.is_complex or target.dtype is torch.bool:
+        raise DtypeError(
+            f"{loss}: class indices in `target` must be integers, got {target.dtype}. "
+            "Write target.long()."
+        )
+
+
+def _mismatch(loss: str, input: Tensor, target: Tensor, axis: int, wanted: tuple[int, ...]) -> str:
+    given, scores = tuple(target.shape), tuple(input.shape)
+    hint = ""
+    for k, size in enumerate(given):
+        if size == 1 and given[:k] + given[k + 1 :] == wanted:
+            hint = f" Did you mean target.squeeze({k})?"
+    for other in range(input.dim()):
+        if not hint and given == scores[:other] + scores[other + 1 :]:
+            dim = -1 if other == input.dim() - 1 else other
+            hint = f" If the classes are on axis {other}, write dim={dim}."
+    return (
+        f"{loss}: `target` must hold a class index for every row of `input`, {wanted} for input "
+        f"{scores} with {scores[axis]} classes on axis {axis}; got {given}.{hint}"
+    )
+
+
+def check_class_weight(
+    loss: str, weight: Tensor | None, classes: int, device: torch.device
+) -> None:
+    """Refuse what is no weight for each class."""
+    if weight is None:
+        return
+    checks.are_tensors(loss, ["weight"], [weight])
+    checks.device(loss, "weight", weight, device)
+    if not weight.dtype.is_floating_point:
+        raise DtypeError(
+            f"{loss}: `weight` must be floating point, got {weight.dtype}. Write weight.float()."
+        )
+    if tuple(weight.shape) != (classes,):
+        raise ShapeError(
+            f"{loss}: `weight` must have one entry for each of the {classes} classes, "
+            f"({classes},); got {tuple(weight.shape)}."
+        )
+
+
+def check_index(loss: str, name: str, given: Any) -> None:
+    """Refuse what is no integer."""
+    if isinstance(given, bool) or not isinstance(given, int):
+        raise ParameterError(f"{loss}: `{name}` must be an integer, got {given!r:.60}.")
+
+
+def counts(target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:
+    """How much each row counts: the weight of its class, 0 for those that are ignored."""
+    kept = target != ignore_index
+    if weight is None:
+        return kept
+    return torch.where(kept, weight[torch.where(kept, target, 0)], 0.0)
+
+
+def refuse_out_of_range(call: RowCall, tensors: Sequence[Tensor]) -> None:
+    """Raise for the first label that is none, of the rows that count."""
+    input, target = tensors
+    classes, ignore_index = input.shape[-1], call.options["ignore_index"]
+    outside = (target != ignore_index) & ((target < 0) | (target >= classes))
+    if call.weight is not None:
+        outside = outside & (call.weight != 0)
+    if not outside.any():
+        return
+    position = tuple(outside.nonzero()[0].tolist())
+    more = int(outside.sum()) - 1
+    raise DomainError(
+        f"{call.loss.name}: `target` must hold class indices in [0, {classes - 1}] or "
+        f"ignore_index={ignore_index}; got {target[position].item()} at {position}"
+        f"{f' and {more} more' if more else ''}. {_hint(target, classes)}".rstrip()
+    )
+
+
+def _hint(target: Tensor, classes: int) -> str:
+    values = target.unique()
+    if values.min() >= 1 and values.max() == classes:
+        return "Classes count from 0: write target - 1."
+    outside = values[(values < 0) | (values >= classes)]
+    if len(outside) == 1:
+        return f"If that marks rows to skip, write ignore_index={int(outside)}."
+    return ""
+
+
+def laid_out(input: Tensor, most_across: int) -> tuple[Tensor, int, bool]:
+    """The rows as a kernel can walk them; how many lie side by side; and whether they touch.
+
+    Rows whose classes are apart lie side by side as they are, if there are enough of them and no
+    more classes than `most_across`.
+    """
+    count = input.numel() // max(input.shape[-1], 1)
+    if input.is_contiguous():
+        return input, count, False
+    for axis in range(input.dim() - 1):
+        if input.movedim(-1, axis).is_contiguous():
+            inner = _product(input.shape[axis:-1])
+            if inner >= 16 and input.shape[-1] <= most_across:
+                return input, inner, True
+    return input.contiguous(), count, False
+
+
+def _product(sizes: Sequence[int]) -> int:
+    product = 1
+    for size in sizes:
+        product *= size
+    return product

@@ -1,0 +1,187 @@
+"""The CPU engine of row-wise losses: a call's tensors through the hand-written kernel of its loss.
+
+A loss's `plan` lays the tensors out and says which kernel takes them; everything that is the same
+for all of them is added here: row weights, the scale of the mean, what is written, and the flags
+that say what is wanted.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from onepass.errors import EngineError
+from onepass.printers import rows as printer
+from onepass.runtime import kernels, memory
+from onepass.runtime.call import RowCall
+from onepass.runtime.operands import dtype_name, quotient
+
+Gradients = list[Tensor | None]
+
+
+class Plan(NamedTuple):
+    """How a loss takes a call. A kernel's arguments are, in this order: the operands, the extras,
+    the row weights, the values, the gradients, the partial sums; the numbers and the scale of the
+    gradients; the integers; and where turns are taken.
+    """
+
+    kernel: Callable[..., None]
+    operands: tuple[Tensor, ...]  # the call's tensors, laid out
+    extras: tuple[Tensor | None, ...]
+    flags: Mapping[str, bool]
+    numbers: tuple[float, ...]
+    integers: tuple[int, ...]
+    turns: int
+
+
+def value(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
+    """The reduced loss."""
+    denominator = _denominator(call, tensors)
+    total = _run(call, call.loss.plan(call, tensors), call.weight, 0.0, (), None)
+    return _reduced(call, total, denominator)
+
+
+def values(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
+    """The unreduced loss."""
+    _denominator(call, tensors)
+    out = torch.empty(call.shape, dtype=call.dtype, device="cpu")
+    _run(call, call.loss.plan(call, tensors), call.weight, 0.0, (), out)
+    return out
+
+
+def value_and_gradients(
+    call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: float = 1.0
+) -> tuple[Tensor, Gradients]:
+    """The reduced loss and its finished gradients."""
+    denominator = _denominator(call, tensors)
+    plan = call.loss.plan(call, tensors)
+    written = _gradient_memory(plan, wanted)
+    total = _run(call, plan, call.weight, quotient(upstream, denominator), written, None)
+    return _reduced(call, total, denominator), written
+
+
+def gradients(
+    call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor
+) -> Gradients:
+    """The gradients of the unreduced loss: slopes times upstream."""
+    plan = call.loss.plan(call, tensors)
+    written = _gradient_memory(plan, wanted)
+    weight = upstream.to(torch.float64)
+    if call.weight is not None:
+        weight = torch.where(call.weight != 0, weight * call.weight, 0.0)
+    _run(call, plan, weight, 1.0, written, None)
+    return written
+
+
+def total(call: RowCall, plan: Plan) -> float:
+    """The sum that the kernel of a plan of the loss's own makes, with the call's row weights."""
+    return _run(call, plan, call.weight, 0.0, (), None)
+
+
+def source(call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> str:
+    """The text of the kernel that serves this call."""
+    plan = call.loss.plan(call, tensors)
+    out = tensors[0] if call.reduction == "none" else None
+    written = _gradient_memory(plan, wanted) if any(wanted) else ()
+    return _text(call, plan, _flags(plan, call.weight, written, out))
+
+
+def _denominator(call: RowCall, tensors: Sequence[Tensor]) -> float:
+    """What the mean divides by. A loss with class indices refuses those out of range here."""
+    counted = 1.0 if call.loss.tally is None else call.loss.tally(call, tensors)
+    return counted if call.denominator is None else float(call.denominator)
+
+
+def _gradient_memory(plan: Plan, wanted: Sequence[bool]) -> Gradients:
+    return [
+        memory.empty(operand.shape, operand.stride(), operand.dtype) if need else None
+        for operand, need in zip(plan.operands, wanted, strict=True)
+    ]
+
+
+def _run(
+    call: RowCall,
+    plan: Plan,
+    weight: Tensor | None,
+    scale: float,
+    written: Sequence[Tensor | None],
+    out: Tensor | None,
+) -> float:
+    if weight is not None:
+        weight = weight.expand(call.shape).to(torch.float64).contiguous()
+    kernel = _kernel(call, plan, _flags(plan, weight, written, out))
+    gradients = dict(zip(call.names, written, strict=False))
+    slots = [gradients.get(name) for name in _arguments(plan.kernel).gradients]
+    given = (*plan.operands, *plan.extras, weight, out, *slots)
+    addresses = [0 if tensor is None else tensor.data_ptr() for tensor in given]
+    return kernel(addresses, (*plan.numbers, scale), plan.integers, plan.turns)
+
+
+def _flags(
+    plan: Plan, weight: Tensor | None, written: Sequence[Tensor | None], out: Tensor | None
+) -> dict[str, bool]:
+    wanted = [tensor is not None for tensor in written] or [False] * len(plan.operands)
+    flags = {"EACH": out is not None, "WEIGHTED": weight is not None, **plan.flags}
+    names = _arguments(plan.kernel).memory
+    return flags | {f"GRADIENT_{n.upper()}": w for n, w in zip(names, wanted, strict=False)}
+
+
+class _Arguments(NamedTuple):
+    memory: tuple[str, ...]  # operands and extras
+    gradients: tuple[str, ...]  # the operands that have one
+    pointers: tuple[str, ...]
+    numbers: tuple[str, ...]
+    integers: tuple[str, ...]
+
+
+@cache
+def _arguments(kernel: Callable[..., None]) -> _Arguments:
+    names = list(inspect.signature(kernel).parameters)
+    pointers = [name.removesuffix("_at") for name in names if name.endswith("_at")]
+    pointers.remove("turn")
+    others = names[len(pointers) : -1]
+    scale = others.index("scale") + 1
+    slots = tuple(n.removeprefix("gradient_") for n in pointers if n.startswith("gradient_"))
+    given = pointers[: pointers.index("weight")]
+    return _Arguments(
+        tuple(given), slots, tuple(pointers), tuple(others[:scale]), tuple(others[scale:])
+    )
+
+
+def _text(call: RowCall, plan: Plan, flags: Mapping[str, bool]) -> str:
+    dtype, output = (dtype_name(d) for d in (plan.operands[0].dtype, call.dtype))
+    return printer.text(plan.kernel, dtype, output, flags)
+
+
+def _kernel(call: RowCall, plan: Plan, flags: Mapping[str, bool]) -> kernels.Loaded:
+    dtypes = tuple(operand.dtype for operand in plan.operands)
+    key = (plan.kernel, dtypes, call.dtype, *flags.values())
+    loaded = call.loss.kernels.get(key)
+    if loaded is None:
+        loaded = call.loss.kernels[key] = _made(call, plan, flags)
+    if isinstance(loaded, EngineError):
+        raise loaded.with_traceback(None)  # else it would grow with every call
+    return loaded
+
+
+def _made(call: RowCall, plan: Plan, flags: Mapping[str, bool]) -> kernels.Loaded | EngineError:
+    names = _arguments(plan.kernel)
+    dtypes = dict.fromkeys(names.pointers, plan.operands[0].dtype)
+    dtypes |= dict.fromkeys(names.memory, call.precision)  # the extras'
+    dtypes |= {n: t.dtype for n, t in zip(names.memory, plan.operands, strict=False)}
+    dtypes |= {"weight": torch.float64, "values": call.dtype, "partials": torch.float64}
+    pointers = tuple((name, dtype_name(dtypes[name])) for name in names.pointers)
+    try:
+        signature = kernels.Signature(pointers, names.numbers, names.integers)
+        return kernels.load(_text(call, plan, flags), signature)
+    except Exception as error:  # noqa: BLE001  # whatever a compiler may say, the definition runs
+        return EngineError(f"{call.loss.name}: its kernel cannot be made ({error})")
+
+
+def _reduced(call: RowCall, total: float, denominator: float) -> Tensor:
+    return torch.scalar_tensor(quotient(total, denominator), dtype=call.dtype, device="cpu")
