@@ -367,7 +367,7 @@ def cross_entropy(
     Raises: ShapeError, DtypeError, ParameterError (any option), DomainError (an index that is no
     class).
     """
-    return rowwise.cross_entropy(
+    return rowwise.cross_entropy.evaluate(
         input,
         target,
         weight,

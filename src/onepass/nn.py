@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from onepass import functional as F
+from onepass import rowwise
 from onepass.define import Pointwise, Rowwise, catalogue, register
 from onepass.errors import ParameterError
 from onepass.pointwise import binary, divergence, likelihood, ranking, regression
-from onepass.rowwise import cross_entropy
 from onepass.runtime import checks
 from onepass.runtime.reduce import REDUCTIONS
 
@@ -226,7 +226,7 @@ class BCEWithLogitsLoss(Loss):
 class CrossEntropyLoss(Loss):
     """Softmax and log-likelihood in one step. See functional.cross_entropy."""
 
-    loss = cross_entropy.of_labels
+    loss = rowwise.cross_entropy.of_labels
     function = staticmethod(F.cross_entropy)
 
     def __init__(
@@ -319,7 +319,8 @@ class PointwiseLoss(Loss):
     def forward(self, *tensors: Tensor, **named: Any) -> Tensor:
         """The loss of these tensors."""
         settings = {name: getattr(self, name) for name in self._chosen}
-        return self.loss(*tensors, reduction=self.reduction, **settings, **named)
+        loss: Any = self.loss
+        return loss(*tensors, reduction=self.reduction, **settings, **named)
 
     def config(self) -> dict[str, Any]:
         """The arguments that build this loss again."""

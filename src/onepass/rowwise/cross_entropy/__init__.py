@@ -37,7 +37,7 @@ of_probabilities = Rowwise(
 )  # fmt: skip
 
 
-def cross_entropy(
+def evaluate(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None,
