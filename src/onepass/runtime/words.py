@@ -15,11 +15,13 @@ SMOOTHED: bool  # label_smoothing
 CAPPED: bool  # softcap
 SQUARED: bool  # z_loss
 ADJACENT: bool  # rows lie side by side, their classes apart
+GRADIENT_TARGET: bool
 KEEPS: bool  # an element of a gradient has the precision of the arithmetic
 
 real: Any
 float64: Any
 int32: Any
+int64: Any
 inf: Any
 nan: Any
 

@@ -76,7 +76,26 @@ def shares(call: RowCall, classes: int) -> tuple[Tensor | None, float, float, fl
 
 
 def plan_of_probabilities(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
-    raise NotImplementedError
+    """Along the rows."""
+    input, target = (tensor.contiguous() for tensor in tensors)
+    classes = input.shape[-1]
+    rows, at_once = input.numel() // classes, min(TILE, max(1, ROOM // classes))
+    weight, smoothing, spread, _ = shares(call, classes)
+    z_loss, cap = call.options["z_loss"], call.options["softcap"]
+    return Plan(
+        kernel=along_probabilities,
+        operands=(input, target),
+        extras=(weight,),
+        flags={
+            "CLASS_WEIGHTED": weight is not None,
+            "SMOOTHED": smoothing > 0,
+            "SQUARED": z_loss > 0,
+            "CAPPED": cap is not None,
+        },
+        numbers=(smoothing, spread, z_loss, cap or 1.0),
+        integers=(rows, classes, at_once),
+        turns=-(-rows // at_once),
+    )
 
 
 def logit(input_at, index, cap):
@@ -190,8 +209,7 @@ def along(
                         slope = slope * flattened(logit(input_at, at, cap), cap)
                     store(gradient_input_at, at, slope)
                 else:
-                    for i in range(first, first + classes):
-                        store(gradient_input_at, i, real(0.0))
+                    clear(gradient_input_at, first, first + classes)
         block = turn(turn_at)
 
 
@@ -321,3 +339,141 @@ def hand_over(input_at, x_at, gradient_input_at, base, classes, inner, at_once, 
             if CAPPED:
                 slope = slope * flattened(logit(input_at, i, cap), cap)
             store(gradient_input_at, i, slope)
+
+
+def along_probabilities(
+    input_at, target_at, class_weight_at, weight_at, values_at,
+    gradient_input_at, gradient_target_at, partials_at,
+    smoothing, spread, z_loss, cap, scale,
+    rows, classes, at_once, turn_at,
+):  # fmt: skip
+    # reads 2 per logit (then again, from cache) and writes 1, or 2 with the target's gradient
+    keep, spread, z_loss, cap = real(1.0 - smoothing), real(spread), real(z_loss), real(cap)
+    top_at, best_at, others_at = room(cap, TILE), room(int64(0), TILE), room(cap, TILE)
+    mass_at, own_mass_at, short_at = room(cap, TILE), room(cap, TILE), room(cap, TILE)
+    block = turn(turn_at)
+    while block * at_once < rows:
+        row = block * at_once
+        count = min(at_once, rows - row)
+        for p in range(count):
+            first, end = (row + p) * classes, (row + p + 1) * classes
+            best = first
+            if counts(weight_at, row + p):
+                top = top_of(input_at, first, end, cap)
+                best = first_at(input_at, first, end, top, cap)
+                others = exponentials(input_at, gradient_input_at, first, best, top, cap)
+                others = others + exponentials(
+                    input_at, gradient_input_at, best + 1, end, top, cap
+                )
+                mass, short = costs(
+                    input_at, target_at, class_weight_at, first, end, best, top, keep, spread, cap
+                )
+                own_mass = mass_of(target_at, class_weight_at, best, first, keep, spread)
+                write(top_at, p, top)
+                write(others_at, p, real(others))
+                write(mass_at, p, mass)
+                write(own_mass_at, p, own_mass)
+                write(short_at, p, short)
+            write(best_at, p, best)
+        total = float64(0.0)
+        for p in range(count):
+            size = log1p(read(others_at, p))
+            value = (read(mass_at, p) + read(own_mass_at, p)) * size + read(short_at, p)
+            if SQUARED:
+                value = value + z_loss * (size + read(top_at, p)) * (size + read(top_at, p))
+            weight = read(weight_at, row + p) if WEIGHTED else float64(1.0)
+            loss = where(counts(weight_at, row + p), weight * float64(value), float64(0.0))
+            total = accumulate(total, loss)
+            if EACH:
+                store_value(values_at, row + p, real(loss))
+        write(partials_at, block, total)
+        for p in range(count):
+            first, end, best = (row + p) * classes, (row + p + 1) * classes, read(best_at, p)
+            weight = read(weight_at, row + p) if WEIGHTED else float64(1.0)
+            factor = real(scale * weight)
+            top, others = read(top_at, p), read(others_at, p)
+            if GRADIENT_TARGET:
+                target_slopes(
+                    input_at, class_weight_at, gradient_target_at, first, end,
+                    top + log1p(others), factor * keep, cap, counts(weight_at, row + p),
+                )  # fmt: skip
+            if GRADIENT_INPUT:
+                mass = read(mass_at, p)
+                if SQUARED:
+                    mass = mass + real(2.0) * z_loss * (log1p(others) + top)
+                own_mass, whole = read(own_mass_at, p), real(1.0) + others
+                if counts(weight_at, row + p):
+                    common = factor * (mass + own_mass) / whole
+                    for i in range(first, end):
+                        x = logit(input_at, i, cap)
+                        pull = mass_of(target_at, class_weight_at, i, first, keep, spread)
+                        if KEEPS:
+                            slope = common * load(gradient_input_at, i)
+                        else:
+                            slope = common * exp(x - top)
+                        slope = slope - factor * pull
+                        if CAPPED:
+                            slope = slope * flattened(x, cap)
+                        store(gradient_input_at, i, slope)
+                    slope = factor * (mass - own_mass * others) / whole
+                    if CAPPED:
+                        slope = slope * flattened(logit(input_at, best, cap), cap)
+                    store(gradient_input_at, best, slope)
+                else:
+                    clear(gradient_input_at, first, end)
+        block = turn(turn_at)
+
+
+def counts(weight_at, row):
+    return read(weight_at, row) != 0.0 if WEIGHTED else True
+
+
+def clear(gradient_at, first, end):
+    for i in range(first, end):
+        store(gradient_at, i, real(0.0))
+
+
+def first_at(input_at, first, end, top, cap):
+    """Where the largest logit stands; anywhere if there is none."""
+    for i in range(first, end):
+        if logit(input_at, i, cap) == top:
+            return i
+    return first
+
+
+def mass_of(target_at, class_weight_at, i, first, keep, spread):
+    """What class i - first has of the target, smoothed and weighted."""
+    mass = load(target_at, i)
+    if SMOOTHED:
+        mass = keep * mass + spread
+    if CLASS_WEIGHTED:
+        weight = class_weight(class_weight_at, i - first)
+        mass = where(weight == real(0.0), real(0.0), weight * mass)
+    return mass
+
+
+def costs(input_at, target_at, class_weight_at, first, end, best, top, keep, spread, cap):
+    """The mass of all classes but the best, and what they cost beside the size of the row; a
+    class without mass costs nothing, however impossible it is."""
+    mass, cost = float64(0.0), float64(0.0)
+    for run in range(first, end, RUN):
+        part_of_mass, part_of_cost = real(0.0), real(0.0)
+        for i in range(run, min(run + RUN, end)):
+            one = mass_of(target_at, class_weight_at, i, first, keep, spread)
+            one = where(i == best, real(0.0), one)
+            short = where(one == real(0.0), real(0.0), one * (top - logit(input_at, i, cap)))
+            part_of_mass = accumulate(part_of_mass, one)
+            part_of_cost = accumulate(part_of_cost, short)
+        mass, cost = mass + float64(part_of_mass), cost + float64(part_of_cost)
+    return real(mass), real(cost)
+
+
+def target_slopes(
+    input_at, class_weight_at, gradient_target_at, first, end, size, factor, cap, row_counts
+):
+    """The surprise of every class, in proportion to its weight."""
+    for i in range(first, end):
+        weight = class_weight(class_weight_at, i - first)
+        slope = factor * weight * (size - logit(input_at, i, cap))
+        used = both(row_counts, weight != real(0.0))
+        store(gradient_target_at, i, where(used, slope, real(0.0)))
