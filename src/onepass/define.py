@@ -30,7 +30,7 @@ from onepass.formula.operations import where
 from onepass.formula.simplify import simplify
 from onepass.formula.slope import with_slope
 from onepass.formula.trace import VALUE, parameter, tensor, trace
-from onepass.runtime import checks, cpu, dispatch, reduce
+from onepass.runtime import checks, cpu, dispatch, reduce, rows
 from onepass.runtime.call import Call, RowCall
 
 __all__ = [
@@ -257,7 +257,7 @@ class Rowwise:
     `reference` is the definition, in plain torch, of tensors whose last axis is a row and of those
     that have one element per row; `plan` lays them out for a kernel. `options` check what a caller
     may set. With `counts` the loss itself says how much a row counts in the mean, and `tally` sums
-    that up on the CPU.
+    that up on the CPU. `engine` has the functions of runtime.rows; `shared` tensors belong to all rows.
     """
 
     def __init__(
@@ -265,11 +265,13 @@ class Rowwise:
         name: str,
         tensors: tuple[str, ...],
         reference: Callable[..., Tensor],
-        plan: Callable[..., Any],
+        plan: Callable[..., Any] | None,
         options: Mapping[str, Callable[[str, str, Any], None]],
         card: Card,
         counts: Callable[..., Tensor] | None = None,
         tally: Callable[..., float] | None = None,
+        engine: Any = rows,
+        shared: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.tensors = tensors
@@ -279,6 +281,8 @@ class Rowwise:
         self.card = card
         self.counts = counts
         self.tally = tally
+        self.engine = engine
+        self.shared = shared
         self.kernels: dict[Any, Any] = {}
         self.module: type[torch.nn.Module] | None = None
 
@@ -316,7 +320,8 @@ class Rowwise:
         )
         if dtype.itemsize == 2 and torch.is_autocast_enabled(input.device.type):
             dtype = torch.float32
-        call = RowCall(shape, dtype, reduction, weight, denominator, self, self.tensors, options)
+        names = self.tensors[: len(tensors)]  # without the optional ones that are not given
+        call = RowCall(shape, dtype, reduction, weight, denominator, self, names, options)
         return dispatch.run(call, tensors)
 
     def __repr__(self) -> str:

@@ -383,6 +383,55 @@ def cross_entropy(
     )
 
 
+def linear_cross_entropy(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    *,
+    linear_bias: Tensor | None = None,
+    weight: Tensor | None = None,
+    reduction: str = "mean",
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    options: object = None,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
+) -> Tensor:
+    """cross_entropy of the logits input @ linear_weight.T + linear_bias, which never exist whole.
+
+    Chunks of rows become logits, their gradient, and parts of the gradients of input, weight and
+    bias; rows that are ignored take part in no product. All options are cross_entropy's; an
+    `ignore_index` of None is -100. `options` are those of torch's chunks: accepted, not needed.
+    Wijmans et al. (2024), arXiv:2411.09009.
+
+    Shapes: input (features) or (..., features), linear_weight (classes, features), linear_bias
+    (classes); target (...) or, for probabilities, (..., classes); the result is () or, with
+    "none", (...). With linear_weight (classes, d1, ..., features) and input (N, features) there
+    is a target (N, d1, ...), and the logits do exist.
+
+    Raises: ShapeError, DtypeError, ParameterError (any option), DomainError (an index that is no
+    class).
+    """
+    return rowwise.linear_cross_entropy.evaluate(
+        input,
+        linear_weight,
+        target,
+        linear_bias,
+        weight,
+        -100 if ignore_index is None else ignore_index,
+        label_smoothing,
+        z_loss,
+        softcap,
+        reduction=reduction,
+        sample_weight=sample_weight,
+        mask=mask,
+        normalizer=normalizer,
+    )
+
+
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -20,6 +21,7 @@ from onepass import rowwise
 from onepass.define import Pointwise, Rowwise, catalogue, register
 from onepass.errors import ParameterError
 from onepass.pointwise import binary, divergence, likelihood, ranking, regression
+from onepass.rowwise import labels
 from onepass.runtime import checks
 from onepass.runtime.reduce import REDUCTIONS
 
@@ -251,6 +253,71 @@ class CrossEntropyLoss(Loss):
             softcap=softcap,
         )
         self.register_buffer("weight", weight)
+
+
+class LinearCrossEntropyLoss(Loss):
+    """A linear layer and the cross entropy of its logits. See functional.linear_cross_entropy.
+
+    The layer is `linear`, whose parameters are the class's own, as in torch.
+    """
+
+    loss = rowwise.linear_cross_entropy.of_labels
+    function = staticmethod(F.linear_cross_entropy)
+
+    def __init__(
+        self,
+        in_features: int,
+        num_classes: int,
+        *,
+        out_features: tuple[int, ...] = (),
+        bias: bool = False,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        reduction: str = "mean",
+        weight: Tensor | None = None,
+        ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+        options: object = None,
+        z_loss: float = 0.0,
+        softcap: float | None = None,
+    ) -> None:
+        settings = {"label_smoothing": label_smoothing, "z_loss": z_loss, "softcap": softcap}
+        if ignore_index is not None:
+            settings["ignore_index"] = ignore_index
+        super().__init__(reduction, **settings)
+        self.ignore_index = ignore_index
+        self.in_features, self.num_classes, self.bias = in_features, num_classes, bias
+        self.out_features, self.options = tuple(out_features), options
+        labels.check_class_weight(type(self).__name__, weight, num_classes, None)
+        self.register_buffer("weight", weight)
+        width = math.prod(self.out_features, start=num_classes)
+        self.linear = torch.nn.Linear(in_features, width, bias, device, dtype)
+
+    def forward(self, *tensors: Tensor, **named: Any) -> Tensor:
+        """The loss of hidden states and a target; shapes as in the function."""
+        shape = self.num_classes, *self.out_features
+        named |= dict(zip(("input", "target"), tensors, strict=False))
+        named["linear_weight"] = self.linear.weight.reshape(*shape, self.in_features)
+        if self.bias:
+            named["linear_bias"] = self.linear.bias.reshape(shape)
+        of_layer = ("in_features", "num_classes", "out_features", "bias", "device", "dtype")
+        chosen = {name: given for name, given in self.config().items() if name not in of_layer}
+        return F.linear_cross_entropy(**chosen, **named)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the layer is."""
+        return self.linear.weight.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What the layer computes in."""
+        return self.linear.weight.dtype
+
+    def extra_repr(self) -> str:
+        """Whatever is not the default; the layer shows the rest itself."""
+        shown = super().extra_repr().split(", ")
+        return ", ".join(part for part in shown if not part.startswith(("device=", "dtype=")))
 
 
 class SoftMarginLoss(Loss):

@@ -63,13 +63,14 @@ def _mismatch(loss: str, input: Tensor, target: Tensor, axis: int, wanted: tuple
 
 
 def check_class_weight(
-    loss: str, weight: Tensor | None, classes: int, device: torch.device
+    loss: str, weight: Tensor | None, classes: int, device: torch.device | None
 ) -> None:
-    """Refuse what is no weight for each class."""
+    """Refuse what is no weight for each class, on the device if that is known."""
     if weight is None:
         return
     checks.are_tensors(loss, ["weight"], [weight])
-    checks.device(loss, "weight", weight, device)
+    if device is not None:
+        checks.device(loss, "weight", weight, device)
     if not weight.dtype.is_floating_point:
         raise DtypeError(
             f"{loss}: `weight` must be floating point, got {weight.dtype}. Write weight.float()."
@@ -85,6 +86,17 @@ def check_index(loss: str, name: str, given: Any) -> None:
     """Refuse what is no integer."""
     if isinstance(given, bool) or not isinstance(given, int):
         raise ParameterError(f"{loss}: `{name}` must be an integer, got {given!r:.60}.")
+
+
+def probabilities(loss: str, input: Tensor, target: Tensor, ignore_index: int) -> Tensor:
+    """The target as class probabilities; none of them can be ignored."""
+    checks.device(loss, "target", target, input.device)
+    if ignore_index >= 0:
+        raise ParameterError(
+            f"{loss}: `ignore_index` is for class indices; got {ignore_index} with class "
+            "probabilities. Write mask=, which leaves out rows of any target."
+        )
+    return target if target.dtype.is_floating_point else target.to(input.dtype)
 
 
 def counts(target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:

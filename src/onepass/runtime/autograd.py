@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onepass.runtime import cpu, eager, rows
+from onepass.runtime import cpu, eager
 from onepass.runtime.call import Call, RowCall
 
 Gradients = list[Tensor | None]
@@ -69,7 +69,7 @@ class Elementwise(torch.autograd.Function):
 
 
 def _engine(call: Call | RowCall) -> Any:
-    return rows if isinstance(call, RowCall) else cpu
+    return call.loss.engine if isinstance(call, RowCall) else cpu
 
 
 def _is_one_gradient(upstream: Tensor) -> bool:

@@ -37,9 +37,11 @@ class RowLoss(Protocol):
     name: str
     kernels: dict[Any, Any]
     reference: Callable[..., Tensor]
-    plan: Callable[..., Any]
+    plan: Any  # Callable[..., Plan], where the engine is runtime.rows
+    shared: tuple[str, ...]  # the tensors that belong to all rows
     counts: Callable[..., Tensor] | None
     tally: Callable[..., float] | None
+    engine: Any  # runtime.rows, or what does the same in another way
 
 
 @dataclass(slots=True, eq=False)

@@ -46,7 +46,10 @@ def _of_rows(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
         return call.loss.reference(*operands, **call.options)
     # Selected outside and inside, for the reasons below.
     counts = (call.weight != 0).expand(call.shape)
-    operands = [torch.where(_along_rows(counts, t), t, 0) for t in operands]
+    operands = [
+        t if name in call.loss.shared else torch.where(_along_rows(counts, t), t, 0)
+        for name, t in zip(call.names, operands, strict=True)
+    ]
     value = call.loss.reference(*operands, **call.options)
     return torch.where(counts, call.weight * value, 0.0)
 

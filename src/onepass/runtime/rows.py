@@ -41,14 +41,14 @@ class Plan(NamedTuple):
 
 def value(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
     """The reduced loss."""
-    denominator = _denominator(call, tensors)
+    divisor = denominator(call, tensors)
     total = _run(call, call.loss.plan(call, tensors), call.weight, 0.0, (), None)
-    return _reduced(call, total, denominator)
+    return reduced(call, total, divisor)
 
 
 def values(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
     """The unreduced loss."""
-    _denominator(call, tensors)
+    denominator(call, tensors)
     out = torch.empty(call.shape, dtype=call.dtype, device="cpu")
     _run(call, call.loss.plan(call, tensors), call.weight, 0.0, (), out)
     return out
@@ -58,11 +58,11 @@ def value_and_gradients(
     call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: float = 1.0
 ) -> tuple[Tensor, Gradients]:
     """The reduced loss and its finished gradients."""
-    denominator = _denominator(call, tensors)
+    divisor = denominator(call, tensors)
     plan = call.loss.plan(call, tensors)
     written = _gradient_memory(plan, wanted)
-    total = _run(call, plan, call.weight, quotient(upstream, denominator), written, None)
-    return _reduced(call, total, denominator), written
+    total = _run(call, plan, call.weight, quotient(upstream, divisor), written, None)
+    return reduced(call, total, divisor), written
 
 
 def gradients(
@@ -71,16 +71,44 @@ def gradients(
     """The gradients of the unreduced loss: slopes times upstream."""
     plan = call.loss.plan(call, tensors)
     written = _gradient_memory(plan, wanted)
-    weight = upstream.to(torch.float64)
-    if call.weight is not None:
-        weight = torch.where(call.weight != 0, weight * call.weight, 0.0)
-    _run(call, plan, weight, 1.0, written, None)
+    _run(call, plan, times_upstream(call, upstream), 1.0, written, None)
     return written
+
+
+def denominator(call: RowCall, tensors: Sequence[Tensor]) -> float:
+    """What the mean divides by. A loss with class indices refuses those out of range here."""
+    counted = 1.0 if call.loss.tally is None else call.loss.tally(call, tensors)
+    return counted if call.denominator is None else float(call.denominator)
+
+
+def reduced(call: RowCall, total: float, denominator: float) -> Tensor:
+    return torch.scalar_tensor(quotient(total, denominator), dtype=call.dtype, device="cpu")
+
+
+def times_upstream(call: RowCall, upstream: Tensor) -> Tensor:
+    """The row weights that make slopes of the unreduced loss its gradient."""
+    upstream = upstream.to(torch.float64)
+    if call.weight is None:
+        return upstream
+    return torch.where(call.weight != 0, upstream * call.weight, 0.0)
 
 
 def total(call: RowCall, plan: Plan) -> float:
     """The sum that the kernel of a plan of the loss's own makes, with the call's row weights."""
     return _run(call, plan, call.weight, 0.0, (), None)
+
+
+def turn_into_gradient(
+    call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool], scale: float
+) -> tuple[float, Gradients]:
+    """The sum of the values. The first tensor, which must lie in one piece, becomes its gradient;
+    those of the others are new.
+    """
+    plan = call.loss.plan(call, tensors)
+    written = [None, *_gradient_memory(plan, wanted)[1:]]
+    flags = {**plan.flags, "IN_PLACE": True}
+    total = _run(call, plan._replace(flags=flags), call.weight, scale, written, None)
+    return total, written
 
 
 def source(call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> str:
@@ -89,12 +117,6 @@ def source(call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> 
     out = tensors[0] if call.reduction == "none" else None
     written = _gradient_memory(plan, wanted) if any(wanted) else ()
     return _text(call, plan, _flags(plan, call.weight, written, out))
-
-
-def _denominator(call: RowCall, tensors: Sequence[Tensor]) -> float:
-    """What the mean divides by. A loss with class indices refuses those out of range here."""
-    counted = 1.0 if call.loss.tally is None else call.loss.tally(call, tensors)
-    return counted if call.denominator is None else float(call.denominator)
 
 
 def _gradient_memory(plan: Plan, wanted: Sequence[bool]) -> Gradients:
@@ -126,9 +148,12 @@ def _flags(
     plan: Plan, weight: Tensor | None, written: Sequence[Tensor | None], out: Tensor | None
 ) -> dict[str, bool]:
     wanted = [tensor is not None for tensor in written] or [False] * len(plan.operands)
-    flags = {"EACH": out is not None, "WEIGHTED": weight is not None, **plan.flags}
+    flags = {"EACH": out is not None, "WEIGHTED": weight is not None, "IN_PLACE": False}
     names = _arguments(plan.kernel).memory
-    return flags | {f"GRADIENT_{n.upper()}": w for n, w in zip(names, wanted, strict=False)}
+    flags |= {f"GRADIENT_{n.upper()}": w for n, w in zip(names, wanted, strict=False)}
+    flags |= plan.flags
+    flags[f"GRADIENT_{names[0].upper()}"] |= flags["IN_PLACE"]
+    return flags
 
 
 class _Arguments(NamedTuple):
@@ -181,7 +206,3 @@ def _made(call: RowCall, plan: Plan, flags: Mapping[str, bool]) -> kernels.Loade
         return kernels.load(_text(call, plan, flags), signature)
     except Exception as error:  # noqa: BLE001  # whatever a compiler may say, the definition runs
         return EngineError(f"{call.loss.name}: its kernel cannot be made ({error})")
-
-
-def _reduced(call: RowCall, total: float, denominator: float) -> Tensor:
-    return torch.scalar_tensor(quotient(total, denominator), dtype=call.dtype, device="cpu")

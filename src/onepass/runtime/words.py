@@ -16,6 +16,7 @@ CAPPED: bool  # softcap
 SQUARED: bool  # z_loss
 ADJACENT: bool  # rows lie side by side, their classes apart
 GRADIENT_TARGET: bool
+IN_PLACE: bool  # the first tensor becomes its own gradient
 KEEPS: bool  # an element of a gradient has the precision of the arithmetic
 
 real: Any

@@ -20,7 +20,7 @@ _CARD = Card(
     relatives=("nll_loss", "binary_cross_entropy_with_logits", "multi_margin_loss"),
     sources=("Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",),
 )
-_OPTIONS = {
+OPTIONS = {
     "ignore_index": labels.check_index,
     "label_smoothing": within(PROBABILITY),
     "dim": labels.check_index,
@@ -28,12 +28,12 @@ _OPTIONS = {
     "softcap": within(POSITIVE, or_none=True),
 }
 of_labels = Rowwise(
-    "cross_entropy", ("input", "target"), reference.of_labels, cpu.plan_of_labels, _OPTIONS, _CARD,
+    "cross_entropy", ("input", "target"), reference.of_labels, cpu.plan_of_labels, OPTIONS, _CARD,
     counts=labels.counts, tally=tally,
 )  # fmt: skip
 of_probabilities = Rowwise(
     "cross_entropy", ("input", "target"), reference.of_probabilities, cpu.plan_of_probabilities,
-    _OPTIONS, _CARD,
+    OPTIONS, _CARD,
 )  # fmt: skip
 
 
@@ -62,8 +62,7 @@ def evaluate(
     logits = input.movedim(axis, -1)
     options["weight"] = weight
     if target.shape == input.shape:
-        checks.device("cross_entropy", "target", target, input.device)
-        mass = target if target.dtype.is_floating_point else target.to(input.dtype)
+        mass = labels.probabilities("cross_entropy", input, target, ignore_index)
         return of_probabilities.evaluate((logits, mass.movedim(axis, -1)), options, **weighting)
     labels.check_labels("cross_entropy", input, target, axis)
     options["ignore_index"] = ignore_index

@@ -158,6 +158,11 @@ def values(
     return total
 
 
+def rereads():
+    """Whether logits are needed again where their slopes will stand."""
+    return IN_PLACE and (CAPPED or GRADIENT_TARGET)
+
+
 def flattened(capped, cap):
     """The slope of cap tanh(x / cap), from its value."""
     return real(1.0) - (capped / cap) * (capped / cap)
@@ -169,6 +174,8 @@ def along(
     rows, classes, at_once, ignore_index, turn_at,
 ):  # fmt: skip
     # reads 1 per logit (then again, from cache) and writes 1
+    if IN_PLACE:
+        gradient_input_at = input_at
     keep, spread, spread_mass = real(1.0 - smoothing), real(spread), real(spread_mass)
     z_loss, cap = real(z_loss), real(cap)
     top_at, own_at, others_at = room(cap, TILE), room(cap, TILE), room(cap, TILE)
@@ -183,14 +190,14 @@ def along(
             if label >= 0:
                 at, end = first + label, first + classes
                 top = top_of(input_at, first, end, cap)
+                if SMOOTHED:
+                    short = shortfall(input_at, class_weight_at, first, end, top, cap)
+                    write(short_at, p, spread * short)
                 others = exponentials(input_at, gradient_input_at, first, at, top, cap)
                 others = others + exponentials(input_at, gradient_input_at, at + 1, end, top, cap)
                 write(top_at, p, top)
                 write(others_at, p, real(others))
                 write(own_at, p, logit(input_at, at, cap) - top)
-                if SMOOTHED:
-                    short = shortfall(input_at, class_weight_at, first, end, top, cap)
-                    write(short_at, p, spread * short)
         total = values(
             class_weight_at, weight_at, values_at, label_at, top_at, own_at, others_at, short_at,
             common_at, row, count, keep, spread, spread_mass, z_loss, scale,
@@ -228,7 +235,7 @@ def exponentials(input_at, gradient_input_at, first, end, top, cap):
         for i in range(run, min(run + RUN, end)):
             e = exp(logit(input_at, i, cap) - top)
             part = accumulate(part, e)
-            if GRADIENT_INPUT and KEEPS:
+            if GRADIENT_INPUT and KEEPS and not rereads():
                 store(gradient_input_at, i, e)
         total = total + float64(part)
     return total
@@ -250,7 +257,7 @@ def shortfall(input_at, class_weight_at, first, end, top, cap):
 def slopes(input_at, class_weight_at, gradient_input_at, first, end, top, common, pull, cap):
     """Of every class as if it were not the label."""
     for i in range(first, end):
-        if KEEPS:
+        if KEEPS and not rereads():
             slope = common * load(gradient_input_at, i)
         else:
             slope = common * exp(logit(input_at, i, cap) - top)
@@ -267,6 +274,8 @@ def across(
     rows, classes, inner, at_once, ignore_index, turn_at,
 ):  # fmt: skip
     # reads 1 per logit, writes 1; a tile's logits wait in `x_at`, classes apart by `at_once`
+    if IN_PLACE:
+        gradient_input_at = input_at
     keep, spread, spread_mass = real(1.0 - smoothing), real(spread), real(spread_mass)
     z_loss, cap = real(z_loss), real(cap)
     top_at, own_at, others_at = room(cap, TILE), room(cap, TILE), room(cap, TILE)
@@ -348,6 +357,8 @@ def along_probabilities(
     rows, classes, at_once, turn_at,
 ):  # fmt: skip
     # reads 2 per logit (then again, from cache) and writes 1, or 2 with the target's gradient
+    if IN_PLACE:
+        gradient_input_at = input_at
     keep, spread, z_loss, cap = real(1.0 - smoothing), real(spread), real(z_loss), real(cap)
     top_at, best_at, others_at = room(cap, TILE), room(int64(0), TILE), room(cap, TILE)
     mass_at, own_mass_at, short_at = room(cap, TILE), room(cap, TILE), room(cap, TILE)
@@ -361,12 +372,12 @@ def along_probabilities(
             if counts(weight_at, row + p):
                 top = top_of(input_at, first, end, cap)
                 best = first_at(input_at, first, end, top, cap)
+                mass, short = costs(
+                    input_at, target_at, class_weight_at, first, end, best, top, keep, spread, cap
+                )
                 others = exponentials(input_at, gradient_input_at, first, best, top, cap)
                 others = others + exponentials(
                     input_at, gradient_input_at, best + 1, end, top, cap
-                )
-                mass, short = costs(
-                    input_at, target_at, class_weight_at, first, end, best, top, keep, spread, cap
                 )
                 own_mass = mass_of(target_at, class_weight_at, best, first, keep, spread)
                 write(top_at, p, top)
@@ -407,7 +418,7 @@ def along_probabilities(
                     for i in range(first, end):
                         x = logit(input_at, i, cap)
                         pull = mass_of(target_at, class_weight_at, i, first, keep, spread)
-                        if KEEPS:
+                        if KEEPS and not rereads():
                             slope = common * load(gradient_input_at, i)
                         else:
                             slope = common * exp(x - top)
@@ -454,7 +465,8 @@ def mass_of(target_at, class_weight_at, i, first, keep, spread):
 
 def costs(input_at, target_at, class_weight_at, first, end, best, top, keep, spread, cap):
     """The mass of all classes but the best, and what they cost beside the size of the row; a
-    class without mass costs nothing, however impossible it is."""
+    class without mass costs nothing, however impossible it is.
+    """
     mass, cost = float64(0.0), float64(0.0)
     for run in range(first, end, RUN):
         part_of_mass, part_of_cost = real(0.0), real(0.0)

@@ -1,0 +1,108 @@
+"""linear_cross_entropy: a linear layer and the cross entropy of its logits, which never exist as
+a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor
+from torch.nn.functional import linear
+
+from onepass.define import Card, Rowwise
+from onepass.errors import ShapeError
+from onepass.rowwise import cross_entropy, labels
+from onepass.rowwise.linear_cross_entropy import cpu, reference
+from onepass.rowwise.tally import tally
+from onepass.runtime import checks
+from onepass.runtime.call import RowCall
+
+_NAME = "linear_cross_entropy"
+_CARD = Card(
+    task="classification",
+    best_for="very many classes, as in language models, where logits would fill the memory",
+    not_for="few classes, or logits that are needed for something else",
+    properties=("smooth", "convex in the logits", "proper", "stable", "no logits in memory"),
+    relatives=("cross_entropy",),
+    sources=("Wijmans et al. (2024), arXiv:2411.09009",),
+)
+
+
+def _tally(call: RowCall, tensors: Sequence[Tensor]) -> float:
+    _, target, linear_weight, *_ = tensors
+    return tally(call, (linear_weight.t(), target))
+
+
+_TENSORS = ("input", "target", "linear_weight", "linear_bias")
+of_labels = Rowwise(
+    _NAME, _TENSORS, reference.of_labels, None,
+    cross_entropy.OPTIONS, _CARD, counts=labels.counts, tally=_tally, engine=cpu,
+    shared=("linear_weight", "linear_bias"),
+)  # fmt: skip
+of_probabilities = Rowwise(
+    _NAME, _TENSORS, reference.of_probabilities, None,
+    cross_entropy.OPTIONS, _CARD, engine=cpu, shared=("linear_weight", "linear_bias"),
+)  # fmt: skip
+
+
+def evaluate(
+    input: Tensor,
+    linear_weight: Tensor,
+    target: Tensor,
+    linear_bias: Tensor | None,
+    weight: Tensor | None,
+    ignore_index: int,
+    label_smoothing: float,
+    z_loss: float,
+    softcap: float | None,
+    **weighting: Any,
+) -> Tensor:
+    """The loss of hidden states, given class indices or class probabilities."""
+    given = [input, linear_weight, target, *([] if linear_bias is None else [linear_bias])]
+    checks.are_tensors(_NAME, ("input", "linear_weight", "target", "linear_bias"), given)
+    _check_layer(input, linear_weight, linear_bias)
+    if linear_weight.dim() > 2:  # as many losses as the axes between: their logits, as a whole
+        return cross_entropy.evaluate(
+            _logits(input, linear_weight, linear_bias), target, weight, ignore_index,
+            label_smoothing, 1, z_loss, softcap, **weighting,
+        )  # fmt: skip
+    options = {"label_smoothing": label_smoothing, "z_loss": z_loss, "softcap": softcap}
+    of_labels.settings(options | {"ignore_index": ignore_index})
+    classes = linear_weight.shape[0]
+    labels.check_class_weight(_NAME, weight, classes, input.device)
+    options["weight"] = weight
+    bias = () if linear_bias is None else (linear_bias,)
+    if target.shape == (*input.shape[:-1], classes):
+        mass = labels.probabilities(_NAME, input, target, ignore_index)
+        return of_probabilities.evaluate((input, mass, linear_weight, *bias), options, **weighting)
+    labels.check_labels(_NAME, input, target, input.dim() - 1)
+    options["ignore_index"] = ignore_index
+    return of_labels.evaluate((input, target, linear_weight, *bias), options, **weighting)
+
+
+def _check_layer(input: Tensor, linear_weight: Tensor, linear_bias: Tensor | None) -> None:
+    checks.device(_NAME, "linear_weight", linear_weight, input.device)
+    if not input.dim() or linear_weight.dim() < 2 or input.shape[-1] != linear_weight.shape[-1]:
+        raise ShapeError(
+            f"{_NAME}: `linear_weight` must be (classes, features) for input (..., features); got "
+            f"{tuple(linear_weight.shape)} for input {tuple(input.shape)}."
+            + _transposed_hint(input, linear_weight)
+        )
+    if linear_bias is not None and linear_bias.shape != linear_weight.shape[:-1]:
+        raise ShapeError(
+            f"{_NAME}: `linear_bias` must be {tuple(linear_weight.shape[:-1])}, as linear_weight "
+            f"without its last axis; got {tuple(linear_bias.shape)}."
+        )
+
+
+def _transposed_hint(input: Tensor, linear_weight: Tensor) -> str:
+    fits = input.dim() and linear_weight.dim() == 2 and input.shape[-1] == linear_weight.shape[0]
+    return " Did you mean linear_weight.t()?" if fits else ""
+
+
+def _logits(input: Tensor, linear_weight: Tensor, linear_bias: Tensor | None) -> Tensor:
+    """(N, classes, d1, ...) of a weight (classes, d1, ..., features)."""
+    flat_bias = None if linear_bias is None else linear_bias.flatten()
+    logits = linear(input, linear_weight.flatten(0, -2), flat_bias)
+    return logits.unflatten(-1, linear_weight.shape[:-1])
