@@ -36,7 +36,8 @@ def run(
     with machine.bystanders() as others:
         rows = _measured(losses, quick=quick, compiled=compiled)
         with console.status("new processes: imports, first calls, memory peaks"):
-            starts = _fresh(losses, quick=quick, compiled=compiled)
+            whole = [name for name in losses if not RECIPES[name].function]
+            starts = _fresh(whole, quick=quick, compiled=compiled)
     _quiet(others.share)
     results = {
         "machine": machine.machine() | {"bystanders": others.share},
@@ -78,7 +79,8 @@ def _quiet(share: float | None) -> bool:
 def _losses(chosen: Sequence[str] | None) -> list[str]:
     """The catalogue's names that can be drawn; what is left out is said aloud."""
     catalogue = import_module("onepass").catalogue()
-    names = list(chosen or [loss.name for loss in catalogue.values()])
+    variants = [name for name, recipe in RECIPES.items() if recipe.function in catalogue]
+    names = list(chosen or [*catalogue, *variants])
     for name in names:
         if name not in RECIPES:
             console.print(f"[yellow]not measured: {name} has no recipe in samples.py")

@@ -12,6 +12,7 @@ from statistics import median
 
 from .processes import Process, RivalError, process
 from .rivals import COMPILED, EAGER, FLOOR, HUGE, OURS
+from .samples import RECIPES
 
 HEADLINE = 8_388_608
 # Seconds between turns. After a parallel operation torch's idle OpenMP threads keep spinning, for
@@ -64,16 +65,21 @@ def plan(losses: Iterable[str], *, quick: bool, compiled: bool) -> list[Case]:
         others = ("float64", "float16", "bfloat16")
         grid += [(dtype, size) for dtype in others for size in (1000, HEADLINE)]
     return [
-        Case(loss, dtype, size, _entrants(size, compiled=compiled))
+        Case(loss, dtype, size, _entrants(loss, size, compiled=compiled))
         for loss in losses
-        for dtype, size in grid
+        for dtype, size in _of_variant(loss) or grid
     ]
 
 
-def _entrants(size: int, *, compiled: bool) -> tuple[str, ...]:
+def _of_variant(loss: str) -> list[tuple[str, int]]:
+    return [("float32", size) for size in RECIPES[loss].sizes]
+
+
+def _entrants(loss: str, size: int, *, compiled: bool) -> tuple[str, ...]:
     """torch.compile wants seconds for every shape, so it runs at the headline size alone."""
     everyone = (OURS, EAGER, HUGE, FLOOR)
-    return (*everyone, COMPILED) if compiled and size == HEADLINE else everyone
+    headline = size == HEADLINE or size in RECIPES[loss].sizes
+    return (*everyone, COMPILED) if compiled and headline else everyone
 
 
 def measure(cases: Iterable[Case], effort: Effort) -> Iterator[Row]:

@@ -11,6 +11,7 @@ from rich.table import Table
 from .harness import HEADLINE, Row
 from .processes import ROOT
 from .rivals import COMPILED, EAGER, FLOOR, HUGE, OURS, RIVALS
+from .samples import RECIPES
 
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"
@@ -79,11 +80,14 @@ def _times(ratio: float | None) -> str:
 def section(results: Record) -> str:
     """Everything between the README's two markers."""
     rows: list[Record] = results["rows"]
+    losses = [row for row in rows if not RECIPES[row["loss"]].function]
+    variants = [row for row in rows if RECIPES[row["loss"]].function]
     parts = [
         _conditions(results["machine"]),
-        _headline(rows),
-        _by_dtype(rows),
-        _by_size(rows),
+        _headline(losses),
+        _variants(variants),
+        _by_dtype(losses),
+        _by_size(losses),
         _peaks(results["peaks"]),
         _starts(results),
     ]
@@ -118,23 +122,46 @@ def _headline(rows: list[Record]) -> str:
     chosen = [row for row in rows if _is(row, "float32", HEADLINE) and OURS in row["seconds"]]
     if not chosen:
         return ""
-    rivals = [
-        rival for rival in (EAGER, HUGE, COMPILED) if any(rival in r["paired"] for r in chosen)
-    ]
-    lines = [
+    rivals = _present(chosen)
+    lines = _compared(chosen, rivals)
+    means = [_bold(_mean(row["paired"].get(rival) for row in chosen)) for rival in rivals]
+    foot = ["geometric mean", "", *means, _bold(_mean(map(_over_floor, chosen)))]
+    return _markdown(_head(f"float32, {HEADLINE:,} elements", rivals), [*lines, foot])
+
+
+def _variants(rows: list[Record]) -> str:
+    chosen = [row for row in rows if OURS in row["seconds"]]
+    if not chosen:
+        return ""
+    rivals = _present(chosen)
+    return _markdown(_head("float32, elements", rivals), _compared(chosen, rivals))
+
+
+def _present(rows: list[Record]) -> list[str]:
+    return [r for r in (EAGER, HUGE, COMPILED) if any(r in row["paired"] for row in rows)]
+
+
+def _head(what: str, rivals: list[str]) -> list[str]:
+    labels = [f"faster than {RIVALS[rival].label}" for rival in rivals]
+    return [what, "onepass", *labels, "onepass / floor"]
+
+
+def _compared(rows: list[Record], rivals: list[str]) -> list[list[str]]:
+    return [
         [
-            f"`{row['loss']}`",
+            _named(row),
             duration(row["seconds"][OURS]),
             *(_times(row["paired"].get(rival)) for rival in rivals),
             _times(_over_floor(row)),
         ]
-        for row in chosen
+        for row in rows
     ]
-    means = [_bold(_mean(row["paired"].get(rival) for row in chosen)) for rival in rivals]
-    foot = ["geometric mean", "", *means, _bold(_mean(map(_over_floor, chosen)))]
-    labels = [f"faster than {RIVALS[rival].label}" for rival in rivals]
-    head = [f"float32, {HEADLINE:,} elements", "onepass", *labels, "onepass / floor"]
-    return _markdown(head, [*lines, foot])
+
+
+def _named(row: Record) -> str:
+    """The loss; of a variant also what makes it one, and its size."""
+    loss, _, what = row["loss"].partition(", ")
+    return f"`{loss}`, {what}: {row['size']:,}" if what else f"`{loss}`"
 
 
 def _by_dtype(rows: list[Record]) -> str:

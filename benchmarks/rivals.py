@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .samples import Sample
+from .samples import RECIPES, Sample
 
 Step = Callable[[], object]
 Loss = Callable[..., Tensor]
@@ -39,12 +39,17 @@ def value_and_gradient(loss: Loss, sample: Sample) -> Step:
     return step
 
 
+def _function(module: object, name: str) -> Loss:
+    """Of a loss, or of the loss that a variant is one of."""
+    return getattr(module, RECIPES[name].function or name)
+
+
 def _onepass(name: str, sample: Sample) -> Step:
-    return value_and_gradient(getattr(import_module("onepass.functional"), name), sample)
+    return value_and_gradient(_function(import_module("onepass.functional"), name), sample)
 
 
 def _eager(name: str, sample: Sample) -> Step:
-    return value_and_gradient(getattr(torch.nn.functional, name), sample)
+    return value_and_gradient(_function(torch.nn.functional, name), sample)
 
 
 def _compiled(name: str, sample: Sample) -> Step:
@@ -52,15 +57,17 @@ def _compiled(name: str, sample: Sample) -> Step:
     torch.compiler.reset()
     compile_loss: Any = torch.compile
     return value_and_gradient(
-        compile_loss(getattr(torch.nn.functional, name), dynamic=False), sample
+        compile_loss(_function(torch.nn.functional, name), dynamic=False), sample
     )
 
 
 def _floor(name: str, sample: Sample) -> Step:
     """A plain pass that reads each argument once and writes each gradient once."""
-    del name
+    large = sample.tensors[0].numel()  # labels and weights of rows are small beside it
     with torch.no_grad():
-        reads = [tensor.view(WORDS[tensor.itemsize]) for tensor in sample.tensors]
+        given = [tensor for tensor in sample.tensors if tensor.numel() >= large]
+        reads = [tensor.view(WORDS[tensor.itemsize]) for tensor in given]
+    reads = reads if RECIPES[name].reads else []
     first, *others = [_reused_buffer(leaf) for leaf in sample.leaves]
     head, copied = reads[: len(reads) - len(others)], reads[len(reads) - len(others) :]
 
@@ -74,6 +81,8 @@ def _floor(name: str, sample: Sample) -> Step:
 
 def _combine(reads: list[Tensor], out: Tensor) -> None:
     match reads:
+        case []:
+            out.fill_(0)
         case [a]:
             out.copy_(a)
         case [a, b]:
