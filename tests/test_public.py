@@ -75,7 +75,8 @@ def test_every_function_has_a_docstring_with_its_source(name):
     text = inspect.getdoc(getattr(functional, name))
     assert DATED.search(text)
     assert text.splitlines()[0].endswith(".")
-    assert DATED.search(inspect.getdoc(LOSSES[name].formula))
+    if isinstance(LOSSES[name], onepass.Pointwise):
+        assert DATED.search(inspect.getdoc(LOSSES[name].formula))
 
 
 @pytest.mark.parametrize("name", LOSSES)

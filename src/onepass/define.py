@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import update_wrapper
@@ -270,6 +271,7 @@ class Rowwise:
         card: Card,
         counts: Callable[..., Tensor] | None = None,
         tally: Callable[..., float] | None = None,
+        refuse: Callable[..., None] | None = None,
         engine: Any = rows,
         shared: tuple[str, ...] = (),
     ) -> None:
@@ -281,6 +283,7 @@ class Rowwise:
         self.card = card
         self.counts = counts
         self.tally = tally
+        self.refuse = refuse
         self.engine = engine
         self.shared = shared
         self.kernels: dict[Any, Any] = {}
@@ -323,6 +326,14 @@ class Rowwise:
         names = self.tensors[: len(tensors)]  # without the optional ones that are not given
         call = RowCall(shape, dtype, reduction, weight, denominator, self, names, options)
         return dispatch.run(call, tensors)
+
+    def source(self, engine: str = "cpu") -> str:
+        """The definition ("eager"), or the file of what the CPU engine runs."""
+        if engine != "cpu":
+            return inspect.getsource(self.reference)
+        if self.plan is None:
+            return inspect.getsource(self.engine)
+        return inspect.getsource(sys.modules[self.plan.__module__])
 
     def __repr__(self) -> str:
         return f"<row-wise loss {self.name}({', '.join(self.tensors)})>"

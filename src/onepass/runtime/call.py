@@ -41,6 +41,7 @@ class RowLoss(Protocol):
     shared: tuple[str, ...]  # the tensors that belong to all rows
     counts: Callable[..., Tensor] | None
     tally: Callable[..., float] | None
+    refuse: Callable[..., None] | None  # for a nan, unless its kernel cannot tell
     engine: Any  # runtime.rows, or what does the same in another way
 
 

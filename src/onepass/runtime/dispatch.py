@@ -108,6 +108,8 @@ def run(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor:
             _say(str(error))
     elif chosen == "cpu":
         raise EngineError(f"{call.loss.name}: the cpu engine cannot run this call: {obstacle}.")
+    if obstacle is None and isinstance(call, RowCall) and call.loss.refuse is not None:
+        call.loss.refuse(call, tensors)
     value = eager.evaluate(call, tensors)
     if obstacle is None and isinstance(call, Call) and value.isnan().any():
         checks.enforced_domains(call, tensors)

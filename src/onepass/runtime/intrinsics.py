@@ -211,6 +211,12 @@ def _choice(condition: Any, a: Any, b: Any) -> Any:
     return a(condition, a, b) if condition == types.boolean and a == b else None
 
 
+def _same_width(operand: Any) -> Any:
+    pairs = ((types.float32, types.int32), (types.float64, types.int64))
+    partners = dict(pairs) | {integer: real for real, integer in pairs}
+    return partners[operand](operand) if operand in partners else None
+
+
 def _cast_to(real: Any) -> Callable[..., Any]:
     """numba casts operands to what the signature says."""
     return lambda *operands: real(*[real] * len(operands))
@@ -219,10 +225,12 @@ def _cast_to(real: Any) -> Callable[..., Any]:
 KERNEL_PRIMITIVES = {
     "absolute": _same_reals,
     "accumulate": _same_reals,
+    "bits": _same_width,
     "both": _booleans,
     "copysign": _same_reals,
     "either": _booleans,
     "fma": _same_reals,
+    "from_bits": _same_width,
     "largest": _same_reals,
     "maximum": _same_reals,
     "minimum": _same_reals,

@@ -41,16 +41,16 @@ class Plan(NamedTuple):
 
 def value(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
     """The reduced loss."""
-    divisor = denominator(call, tensors)
-    total = _run(call, call.loss.plan(call, tensors), call.weight, 0.0, (), None)
-    return reduced(call, total, divisor)
+    plan, divisor = _planned(call, tensors)
+    total = _run(call, plan, call.weight, 0.0, (), None)
+    return reduced(call, tensors, total, divisor)
 
 
 def values(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
     """The unreduced loss."""
-    denominator(call, tensors)
+    plan, _ = _planned(call, tensors)
     out = torch.empty(call.shape, dtype=call.dtype, device="cpu")
-    _run(call, call.loss.plan(call, tensors), call.weight, 0.0, (), out)
+    reduced(call, tensors, _run(call, plan, call.weight, 0.0, (), out), 1.0)
     return out
 
 
@@ -58,11 +58,10 @@ def value_and_gradients(
     call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: float = 1.0
 ) -> tuple[Tensor, Gradients]:
     """The reduced loss and its finished gradients."""
-    divisor = denominator(call, tensors)
-    plan = call.loss.plan(call, tensors)
+    plan, divisor = _planned(call, tensors)
     written = _gradient_memory(plan, wanted)
     total = _run(call, plan, call.weight, quotient(upstream, divisor), written, None)
-    return reduced(call, total, divisor), written
+    return reduced(call, tensors, total, divisor), written
 
 
 def gradients(
@@ -75,14 +74,27 @@ def gradients(
     return written
 
 
+def _planned(call: RowCall, tensors: Sequence[Tensor]) -> tuple[Plan, float]:
+    """The plan, and what the mean divides by; a single turn finds that out by itself."""
+    plan = call.loss.plan(call, tensors)
+    if call.denominator is None and plan.turns == 1 and "ALONE" in plan.flags:
+        return plan._replace(flags={**plan.flags, "ALONE": True}), 1.0
+    return plan, denominator(call, tensors)
+
+
 def denominator(call: RowCall, tensors: Sequence[Tensor]) -> float:
-    """What the mean divides by. A loss with class indices refuses those out of range here."""
-    counted = 1.0 if call.loss.tally is None else call.loss.tally(call, tensors)
+    """What the mean divides by. Where a kernel cannot, labels out of range are refused here."""
+    counted = 1.0
+    if call.loss.tally is not None and (call.denominator is None or call.loss.refuse is None):
+        counted = call.loss.tally(call, tensors)
     return counted if call.denominator is None else float(call.denominator)
 
 
-def reduced(call: RowCall, total: float, denominator: float) -> Tensor:
-    return torch.scalar_tensor(quotient(total, denominator), dtype=call.dtype, device="cpu")
+def reduced(call: RowCall, tensors: Sequence[Tensor], total: float, divisor: float) -> Tensor:
+    """The value, unless what it is nan for is to be refused."""
+    if total != total and call.loss.refuse is not None:
+        call.loss.refuse(call, tensors)
+    return torch.scalar_tensor(quotient(total, divisor), dtype=call.dtype, device="cpu")
 
 
 def times_upstream(call: RowCall, upstream: Tensor) -> Tensor:
@@ -114,9 +126,8 @@ def turn_into_gradient(
 def source(call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> str:
     """The text of the kernel that serves this call."""
     plan = call.loss.plan(call, tensors)
-    out = tensors[0] if call.reduction == "none" else None
-    written = _gradient_memory(plan, wanted) if any(wanted) else ()
-    return _text(call, plan, _flags(plan, call.weight, written, out))
+    weighted, each = call.weight is not None, call.reduction == "none"
+    return _text(call, plan, _flags(plan, weighted, wanted, each))
 
 
 def _gradient_memory(plan: Plan, wanted: Sequence[bool]) -> Gradients:
@@ -136,21 +147,33 @@ def _run(
 ) -> float:
     if weight is not None:
         weight = weight.expand(call.shape).to(torch.float64).contiguous()
-    kernel = _kernel(call, plan, _flags(plan, weight, written, out))
-    gradients = dict(zip(call.names, written, strict=False))
-    slots = [gradients.get(name) for name in _arguments(plan.kernel).gradients]
+    kernel = _kernel(call, plan, weight is not None, written, out is not None)
+    slots = [written[k] if written else None for k in _arguments(plan.kernel).gradients]
     given = (*plan.operands, *plan.extras, weight, out, *slots)
     addresses = [0 if tensor is None else tensor.data_ptr() for tensor in given]
     return kernel(addresses, (*plan.numbers, scale), plan.integers, plan.turns)
 
 
-def _flags(
-    plan: Plan, weight: Tensor | None, written: Sequence[Tensor | None], out: Tensor | None
-) -> dict[str, bool]:
-    wanted = [tensor is not None for tensor in written] or [False] * len(plan.operands)
-    flags = {"EACH": out is not None, "WEIGHTED": weight is not None, "IN_PLACE": False}
-    names = _arguments(plan.kernel).memory
-    flags |= {f"GRADIENT_{n.upper()}": w for n, w in zip(names, wanted, strict=False)}
+def _kernel(
+    call: RowCall, plan: Plan, weighted: bool, written: Sequence[Tensor | None], each: bool
+) -> kernels.Loaded:
+    wanted = tuple([tensor is not None for tensor in written])
+    dtypes = tuple([operand.dtype for operand in plan.operands])
+    key = plan.kernel, dtypes, call.dtype, *plan.flags.values(), weighted, each, wanted
+    loaded = call.loss.kernels.get(key)
+    if loaded is None:
+        flags = _flags(plan, weighted, wanted, each)
+        loaded = call.loss.kernels[key] = _made(call, plan, flags)
+    if isinstance(loaded, EngineError):
+        raise loaded.with_traceback(None)  # else it would grow with every call
+    return loaded
+
+
+def _flags(plan: Plan, weighted: bool, wanted: Sequence[bool], each: bool) -> dict[str, bool]:
+    flags = {"EACH": each, "WEIGHTED": weighted, "IN_PLACE": False}
+    names = _arguments(plan.kernel).memory[: len(plan.operands)]
+    wanted = wanted or [False] * len(names)
+    flags |= {f"GRADIENT_{n.upper()}": w for n, w in zip(names, wanted, strict=True)}
     flags |= plan.flags
     flags[f"GRADIENT_{names[0].upper()}"] |= flags["IN_PLACE"]
     return flags
@@ -158,7 +181,7 @@ def _flags(
 
 class _Arguments(NamedTuple):
     memory: tuple[str, ...]  # operands and extras
-    gradients: tuple[str, ...]  # the operands that have one
+    gradients: tuple[int, ...]  # the operands that have one
     pointers: tuple[str, ...]
     numbers: tuple[str, ...]
     integers: tuple[str, ...]
@@ -171,27 +194,20 @@ def _arguments(kernel: Callable[..., None]) -> _Arguments:
     pointers.remove("turn")
     others = names[len(pointers) : -1]
     scale = others.index("scale") + 1
-    slots = tuple(n.removeprefix("gradient_") for n in pointers if n.startswith("gradient_"))
     given = pointers[: pointers.index("weight")]
+    slots = [n.removeprefix("gradient_") for n in pointers if n.startswith("gradient_")]
     return _Arguments(
-        tuple(given), slots, tuple(pointers), tuple(others[:scale]), tuple(others[scale:])
+        memory=tuple(given),
+        gradients=tuple(map(given.index, slots)),
+        pointers=tuple(pointers),
+        numbers=tuple(others[:scale]),
+        integers=tuple(others[scale:]),
     )
 
 
 def _text(call: RowCall, plan: Plan, flags: Mapping[str, bool]) -> str:
     dtype, output = (dtype_name(d) for d in (plan.operands[0].dtype, call.dtype))
     return printer.text(plan.kernel, dtype, output, flags)
-
-
-def _kernel(call: RowCall, plan: Plan, flags: Mapping[str, bool]) -> kernels.Loaded:
-    dtypes = tuple(operand.dtype for operand in plan.operands)
-    key = (plan.kernel, dtypes, call.dtype, *flags.values())
-    loaded = call.loss.kernels.get(key)
-    if loaded is None:
-        loaded = call.loss.kernels[key] = _made(call, plan, flags)
-    if isinstance(loaded, EngineError):
-        raise loaded.with_traceback(None)  # else it would grow with every call
-    return loaded
 
 
 def _made(call: RowCall, plan: Plan, flags: Mapping[str, bool]) -> kernels.Loaded | EngineError:

@@ -539,10 +539,12 @@ FUNCTIONS: tuple[Callable[..., Any], ...] = (
 )
 PRIMITIVES: tuple[Callable[..., Any], ...] = (
     absolute,
+    bits,
     both,
     copysign,
     either,
     fma,
+    from_bits,
     maximum,
     minimum,
     nearest,

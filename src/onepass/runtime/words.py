@@ -11,12 +11,24 @@ EACH: bool  # reduction='none': a value per row instead of their sum
 GRADIENT_INPUT: bool  # the gradient of that tensor is written
 WEIGHTED: bool  # rows have weights of their own
 CLASS_WEIGHTED: bool  # classes have weights
+IGNORES: bool  # rows whose label is ignore_index do not count
+SQUARED_HINGE: bool  # p = 2
 SMOOTHED: bool  # label_smoothing
 CAPPED: bool  # softcap
 SQUARED: bool  # z_loss
 ADJACENT: bool  # rows lie side by side, their classes apart
 GRADIENT_TARGET: bool
+GRADIENT_INPUT1: bool
+GRADIENT_INPUT2: bool
+GRADIENT_ANCHOR: bool
+GRADIENT_POSITIVE: bool
+GRADIENT_NEGATIVE: bool
+SWAPS: bool  # the negative is measured from the nearer of anchor and positive
+ONE: bool  # the p of a norm
+TWO: bool
+INFINITE: bool
 IN_PLACE: bool  # the first tensor becomes its own gradient
+ALONE: bool  # one turn does all, and divides by what its rows count
 KEEPS: bool  # an element of a gradient has the precision of the arithmetic
 
 real: Any
@@ -36,14 +48,20 @@ room: Any  # (like, count): memory of the kernel's own, for elements of the type
 
 accumulate: Any  # a + b, in any order
 largest: Any  # the larger one, and not the nan
+minimum: Any  # nan if either is
 absolute: Any
+bits: Any  # the pattern of a real as an integer of its width
 both: Any
 either: Any
+from_bits: Any
+negation: Any
 sqrt: Any
 where: Any
 
 exp: Any
+exp64: Any  # in float64, whatever the precision of the arithmetic
 log: Any
+log64: Any
 log1p: Any
 power: Any
 sign: Any

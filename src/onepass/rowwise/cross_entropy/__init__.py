@@ -29,7 +29,7 @@ OPTIONS = {
 }
 of_labels = Rowwise(
     "cross_entropy", ("input", "target"), reference.of_labels, cpu.plan_of_labels, OPTIONS, _CARD,
-    counts=labels.counts, tally=tally,
+    counts=labels.counts, tally=tally, refuse=labels.refuse_out_of_range,
 )  # fmt: skip
 of_probabilities = Rowwise(
     "cross_entropy", ("input", "target"), reference.of_probabilities, cpu.plan_of_probabilities,
@@ -59,11 +59,13 @@ def evaluate(
     classes = input.shape[axis]
     labels.check_class_weight("cross_entropy", weight, classes, input.device)
     checks.are_tensors("cross_entropy", ["target"], [target])
-    logits = input.movedim(axis, -1)
+    logits = labels.classes_last(input, axis)
     options["weight"] = weight
     if target.shape == input.shape:
         mass = labels.probabilities("cross_entropy", input, target, ignore_index)
-        return of_probabilities.evaluate((logits, mass.movedim(axis, -1)), options, **weighting)
+        return of_probabilities.evaluate(
+            (logits, labels.classes_last(mass, axis)), options, **weighting
+        )
     labels.check_labels("cross_entropy", input, target, axis)
     options["ignore_index"] = ignore_index
     return of_labels.evaluate((logits, target), options, **weighting)

@@ -48,6 +48,7 @@ def plan_of_labels(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
         "SMOOTHED": smoothing > 0,
         "SQUARED": z_loss > 0,
         "CAPPED": cap is not None,
+        "ALONE": False,
     }
     if adjacent or classes <= FEW:
         kernel, size, flags["ADJACENT"] = across, (inner,), adjacent
@@ -107,14 +108,32 @@ def class_weight(class_weight_at, label):
     return read(class_weight_at, label) if CLASS_WEIGHTED else real(1.0)
 
 
-def labels(target_at, weight_at, label_at, row, count, ignore_index):
-    """The labels of a tile; -1 where a row does not count."""
+def labels(target_at, class_weight_at, weight_at, label_at, row, count, classes, ignore_index):
+    """Lays the labels of a tile out, -1 where a row does not count, and returns what the rows
+    count together: nan if one of them has no class.
+    """
+    counted = float64(0.0)
     for p in range(count):
         label = read(target_at, row + p)
         counts = label != ignore_index
         if WEIGHTED:
             counts = both(counts, read(weight_at, row + p) != 0.0)
-        write(label_at, p, int32(label) if counts else int32(-1))
+        legal = both(label >= 0, label < classes)
+        label = label if both(counts, legal) else -1
+        one = float64(class_weight(class_weight_at, max(label, 0)))
+        if WEIGHTED:
+            one = one * read(weight_at, row + p)
+        one = where(legal, one, float64(nan))
+        counted = accumulate(counted, where(counts, one, float64(0.0)))
+        write(label_at, p, int32(label))
+    return counted
+
+
+def of_legal(total, counted):
+    """A tile's sum, or its mean if it is all there is; nan if a label has no class."""
+    if ALONE:
+        return total / counted
+    return total if counted == counted else counted
 
 
 def values(
@@ -184,7 +203,11 @@ def along(
     while block * at_once < rows:
         row = block * at_once
         count = min(at_once, rows - row)
-        labels(target_at, weight_at, label_at, row, count, ignore_index)
+        counted = labels(
+            target_at, class_weight_at, weight_at, label_at, row, count, classes, ignore_index
+        )
+        if ALONE:
+            scale = scale / counted
         for p in range(count):
             first, label = (row + p) * classes, read(label_at, p)
             if label >= 0:
@@ -202,7 +225,7 @@ def along(
             class_weight_at, weight_at, values_at, label_at, top_at, own_at, others_at, short_at,
             common_at, row, count, keep, spread, spread_mass, z_loss, scale,
         )  # fmt: skip
-        write(partials_at, block, total)
+        write(partials_at, block, of_legal(total, counted))
         if GRADIENT_INPUT:
             for p in range(count):
                 first, label = (row + p) * classes, read(label_at, p)
@@ -288,7 +311,11 @@ def across(
         count = min(at_once, inner - start)
         row = block // tiles * inner + start
         base = (row - start) * classes + (start if ADJACENT else start * classes)
-        labels(target_at, weight_at, label_at, row, count, ignore_index)
+        counted = labels(
+            target_at, class_weight_at, weight_at, label_at, row, count, classes, ignore_index
+        )
+        if ALONE:
+            scale = scale / counted
         fetch(input_at, x_at, base, classes, inner, at_once, count, cap)
         for p in range(count):
             write(top_at, p, real(-inf))
@@ -314,7 +341,7 @@ def across(
             class_weight_at, weight_at, values_at, label_at, top_at, own_at, others_at, short_at,
             common_at, row, count, keep, spread, spread_mass, z_loss, scale,
         )  # fmt: skip
-        write(partials_at, block, total)
+        write(partials_at, block, of_legal(total, counted))
         if GRADIENT_INPUT:
             for c in range(classes):
                 weight = class_weight(class_weight_at, c)
@@ -376,9 +403,7 @@ def along_probabilities(
                     input_at, target_at, class_weight_at, first, end, best, top, keep, spread, cap
                 )
                 others = exponentials(input_at, gradient_input_at, first, best, top, cap)
-                others = others + exponentials(
-                    input_at, gradient_input_at, best + 1, end, top, cap
-                )
+                others = others + exponentials(input_at, gradient_input_at, best + 1, end, top, cap)
                 own_mass = mass_of(target_at, class_weight_at, best, first, keep, spread)
                 write(top_at, p, top)
                 write(others_at, p, real(others))
@@ -414,18 +439,10 @@ def along_probabilities(
                     mass = mass + real(2.0) * z_loss * (log1p(others) + top)
                 own_mass, whole = read(own_mass_at, p), real(1.0) + others
                 if counts(weight_at, row + p):
-                    common = factor * (mass + own_mass) / whole
-                    for i in range(first, end):
-                        x = logit(input_at, i, cap)
-                        pull = mass_of(target_at, class_weight_at, i, first, keep, spread)
-                        if KEEPS and not rereads():
-                            slope = common * load(gradient_input_at, i)
-                        else:
-                            slope = common * exp(x - top)
-                        slope = slope - factor * pull
-                        if CAPPED:
-                            slope = slope * flattened(x, cap)
-                        store(gradient_input_at, i, slope)
+                    input_slopes(
+                        input_at, target_at, class_weight_at, gradient_input_at, first, end, top,
+                        factor * (mass + own_mass) / whole, factor, keep, spread, cap,
+                    )  # fmt: skip
                     slope = factor * (mass - own_mass * others) / whole
                     if CAPPED:
                         slope = slope * flattened(logit(input_at, best, cap), cap)
@@ -478,6 +495,23 @@ def costs(input_at, target_at, class_weight_at, first, end, best, top, keep, spr
             part_of_cost = accumulate(part_of_cost, short)
         mass, cost = mass + float64(part_of_mass), cost + float64(part_of_cost)
     return real(mass), real(cost)
+
+
+def input_slopes(
+    input_at, target_at, class_weight_at, gradient_input_at, first, end, top, common, factor, keep,
+    spread, cap,
+):  # fmt: skip
+    """Of every class as if it were not the best."""
+    for i in range(first, end):
+        x = logit(input_at, i, cap)
+        if KEEPS and not rereads():
+            slope = common * load(gradient_input_at, i)
+        else:
+            slope = common * exp(x - top)
+        slope = slope - factor * mass_of(target_at, class_weight_at, i, first, keep, spread)
+        if CAPPED:
+            slope = slope * flattened(x, cap)
+        store(gradient_input_at, i, slope)
 
 
 def target_slopes(

@@ -42,7 +42,7 @@ def value(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
         rows.value(chunk.call, (chunk.logits, chunk.target)).item()
         for chunk in _chunks(call, tensors, call.weight)
     )
-    return rows.reduced(call, total, denominator)
+    return rows.reduced(call, tensors, total, denominator)
 
 
 def values(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
@@ -61,7 +61,7 @@ def value_and_gradients(
     denominator = rows.denominator(call, tensors)
     scale = quotient(upstream, denominator)
     total, found = _accumulated(call, tensors, wanted, call.weight, scale)
-    return rows.reduced(call, total, denominator), found
+    return rows.reduced(call, tensors, total, denominator), found
 
 
 def gradients(
