@@ -258,7 +258,8 @@ class Rowwise:
     `reference` is the definition, in plain torch, of tensors whose last axis is a row and of those
     that have one element per row; `plan` lays them out for a kernel. `options` check what a caller
     may set. With `counts` the loss itself says how much a row counts in the mean, and `tally` sums
-    that up on the CPU. `engine` has the functions of runtime.rows; `shared` tensors belong to all rows.
+    that up on the CPU. `engine` has the functions of runtime.rows; `shared` tensors belong to all
+    rows. For a value that is nan `refuse` raises, if a label is why.
     """
 
     def __init__(

@@ -5,7 +5,7 @@
     ├── ShapeError        the caller: tensors that do not fit together  (ValueError, RuntimeError)
     ├── DtypeError        the caller: a type that the loss cannot take  (TypeError, RuntimeError)
     ├── DeviceError       the caller: tensors on different devices      (ValueError, RuntimeError)
-    ├── DomainError       the caller: a value that is not allowed (ValueError, IndexError, RuntimeError)
+    ├── DomainError       the caller: an illegal value (ValueError, IndexError, RuntimeError)
     ├── ParameterError    the caller: an option (ValueError, TypeError, RuntimeError)
     └── EngineError       the machine: an engine that cannot run here   (RuntimeError)
 

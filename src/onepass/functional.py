@@ -20,6 +20,7 @@ RuntimeError, a ParameterError a ValueError and a TypeError.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from numbers import Real
 from typing import Any
 
@@ -432,6 +433,81 @@ def linear_cross_entropy(
     )
 
 
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: _Flag = None,
+    ignore_index: int = -100,
+    reduce: _Flag = None,
+    reduction: str = "mean",
+    *,
+    dim: int = 1,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
+) -> Tensor:
+    """Surprise at the true class, given log-probabilities: -weight[y] input[y].
+
+    `target` holds class indices of any integer dtype. Rows whose index is `ignore_index` do not
+    count; the mean divides by the sum of the weights of the classes that do. `dim` is the axis of
+    the classes. Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x.
+
+    Shapes: input (C) or (N, C) or (N, C, d1, ...), the classes on axis `dim`; target the same
+    without that axis; weight (C); the result is () or, with "none", the shape of target. The value
+    is in nats.
+
+    Raises: ShapeError, DtypeError, ParameterError (reduction, ignore_index, dim), DomainError (an
+    index that is no class).
+    """
+    return rowwise.nll.evaluate(
+        input,
+        target,
+        weight,
+        ignore_index,
+        dim,
+        reduction=legacy_reduction(size_average, reduce, reduction),
+        sample_weight=sample_weight,
+        mask=mask,
+        normalizer=normalizer,
+    )
+
+
+def multilabel_soft_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: _Flag = None,
+    reduce: _Flag = None,
+    reduction: str = "mean",
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
+) -> Tensor:
+    """Cross entropy of several labels that may hold at once, averaged over the labels of a row.
+
+    `target` says for each label whether it holds, in [0, 1]; input holds their logits. `weight`
+    multiplies the cost of each label, and the mean over labels still divides by their number. Cox
+    (1958), doi:10.1111/j.2517-6161.1958.tb00292.x.
+
+    Shapes: input and target (C) or (N, C) or (N, d1, ..., C), the labels last; weight (C), or
+    broadcasting to input; the result is () or, with "none", the shape without the last axis, to
+    which sample_weight and mask broadcast. The value is in nats.
+
+    Raises: ShapeError, DtypeError, ParameterError (reduction, normalizer).
+    """
+    return rowwise.multilabel_soft_margin.evaluate(
+        input,
+        target,
+        weight,
+        reduction=legacy_reduction(size_average, reduce, reduction),
+        sample_weight=sample_weight,
+        mask=mask,
+        normalizer=normalizer,
+    )
+
+
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -455,6 +531,47 @@ def soft_margin_loss(
     return binary.soft_margin_loss.evaluate(
         (input, target),
         {},
+        reduction=legacy_reduction(size_average, reduce, reduction),
+        sample_weight=sample_weight,
+        mask=mask,
+        normalizer=normalizer,
+    )
+
+
+def multi_margin_loss(
+    input: Tensor,
+    target: Tensor,
+    p: int = 1,
+    margin: float = 1.0,
+    weight: Tensor | None = None,
+    size_average: _Flag = None,
+    reduce: _Flag = None,
+    reduction: str = "mean",
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
+) -> Tensor:
+    """How far others come within a margin of the true class y, or ahead of it.
+
+    The mean over classes of weight[y] max(0, margin - input[y] + input[i])^p, where i = y counts as
+    0 and `p` is 1 or 2. `target` holds class indices of any integer dtype. The mean divides by the
+    number of rows, whatever their weights. Weston and Watkins (1999), Proceedings of ESANN,
+    219-224.
+
+    Shapes: input (C) or (N, C) or (N, C, d1, ...); target the same without the axis of classes;
+    weight (C); the result is () or, with "none", the shape of target. margin is in the unit of the
+    scores.
+
+    Raises: ShapeError, DtypeError, ParameterError (reduction, p, margin), DomainError (an index
+    that is no class).
+    """
+    return rowwise.multi_margin.evaluate(
+        input,
+        target,
+        p,
+        margin,
+        weight,
         reduction=legacy_reduction(size_average, reduce, reduction),
         sample_weight=sample_weight,
         mask=mask,
@@ -519,6 +636,123 @@ def hinge_embedding_loss(
         (input, target),
         {"margin": margin},
         reduction=legacy_reduction(size_average, reduce, reduction),
+        sample_weight=sample_weight,
+        mask=mask,
+        normalizer=normalizer,
+    )
+
+
+def cosine_embedding_loss(
+    input1: Tensor,
+    input2: Tensor,
+    target: Tensor,
+    margin: float = 0,
+    size_average: _Flag = None,
+    reduce: _Flag = None,
+    reduction: str = "mean",
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
+) -> Tensor:
+    """1 - cos(input1, input2) where target is 1, max(0, cos(input1, input2) - margin) where -1.
+
+    Pairs with another label count nothing in the sum. The cosine of a vector without length is 0,
+    and so is its gradient. Bromley, Guyon, LeCun, Säckinger and Shah (1993),
+    doi:10.1142/S0218001493000339.
+
+    Shapes: input1 and input2 alike (D) or (*, D), or the rows of one broadcast to those of the
+    other; target () or (*); the result is () or, with "none", (*). margin is a cosine.
+
+    Raises: ShapeError, DtypeError, ParameterError (reduction, margin).
+    """
+    return rowwise.cosine_embedding.evaluate(
+        input1,
+        input2,
+        target,
+        margin,
+        reduction=legacy_reduction(size_average, reduce, reduction),
+        sample_weight=sample_weight,
+        mask=mask,
+        normalizer=normalizer,
+    )
+
+
+def triplet_margin_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float = 1.0,
+    p: float = 2,
+    eps: float = 1e-6,
+    swap: bool = False,
+    size_average: _Flag = None,
+    reduce: _Flag = None,
+    reduction: str = "mean",
+    *,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
+) -> Tensor:
+    """max(0, d(anchor, positive) - d(anchor, negative) + margin), d(x, y) = |x - y + eps|_p.
+
+    The p-norm has p > 0 or p = inf. With `swap` the negative is measured from the positive where
+    that is closer to it. Balntas, Riba, Ponsa and Mikolajczyk (2016), doi:10.5244/C.30.119.
+
+    Shapes: anchor, positive and negative alike (D) or (*, D), or rows that broadcast to those of
+    one of them; the result is () or, with "none", (*). margin > 0 and eps are in the unit of the
+    vectors.
+
+    Raises: ShapeError, DtypeError, ParameterError (reduction, margin, p, eps, swap).
+    """
+    return rowwise.triplet_margin.evaluate(
+        anchor,
+        positive,
+        negative,
+        margin,
+        p,
+        eps,
+        swap,
+        reduction=legacy_reduction(size_average, reduce, reduction),
+        sample_weight=sample_weight,
+        mask=mask,
+        normalizer=normalizer,
+    )
+
+
+def triplet_margin_with_distance_loss(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    *,
+    distance_function: Callable[[Tensor, Tensor], Tensor] | None = None,
+    margin: float = 1.0,
+    swap: bool = False,
+    reduction: str = "mean",
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
+) -> Tensor:
+    """max(0, d(anchor, positive) - d(anchor, negative) + margin) for a distance of one's own.
+
+    `distance_function` takes two tensors and returns a distance for each row; None is
+    pairwise_distance with p = 2, which like nn.PairwiseDistance is computed in the same pass. With
+    `swap` the negative is measured from the positive where that is closer to it. Balntas, Riba,
+    Ponsa and Mikolajczyk (2016), doi:10.5244/C.30.119.
+
+    Shapes: anchor, positive and negative (N, *), or whatever the distance takes, with as many
+    axes; the result is () or, with "none", that of the distances. margin > 0 is in their unit.
+
+    Raises: ShapeError, DtypeError, ParameterError (reduction, margin, swap, distance_function).
+    """
+    return rowwise.triplet_margin_with_distance.evaluate(
+        anchor,
+        positive,
+        negative,
+        distance_function,
+        margin,
+        swap,
+        reduction=reduction,
         sample_weight=sample_weight,
         mask=mask,
         normalizer=normalizer,

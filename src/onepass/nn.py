@@ -320,6 +320,45 @@ class LinearCrossEntropyLoss(Loss):
         return ", ".join(part for part in shown if not part.startswith(("device=", "dtype=")))
 
 
+class NLLLoss(Loss):
+    """Likelihood of the true class, from log-probabilities. See functional.nll_loss."""
+
+    loss = rowwise.nll.of_labels
+    function = staticmethod(F.nll_loss)
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: _Flag = None,
+        ignore_index: int = -100,
+        reduce: _Flag = None,
+        reduction: str = "mean",
+        *,
+        dim: int = 1,
+    ) -> None:
+        super().__init__(
+            F.legacy_reduction(size_average, reduce, reduction), ignore_index=ignore_index, dim=dim
+        )
+        self.register_buffer("weight", weight)
+
+
+class MultiLabelSoftMarginLoss(Loss):
+    """A yes or no for each of several labels. See functional.multilabel_soft_margin_loss."""
+
+    loss = rowwise.multilabel_soft_margin.of_rows
+    function = staticmethod(F.multilabel_soft_margin_loss)
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        size_average: _Flag = None,
+        reduce: _Flag = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(F.legacy_reduction(size_average, reduce, reduction))
+        self.register_buffer("weight", weight)
+
+
 class SoftMarginLoss(Loss):
     """Logistic loss of labels -1 and 1. See functional.soft_margin_loss."""
 
@@ -333,6 +372,25 @@ class SoftMarginLoss(Loss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(F.legacy_reduction(size_average, reduce, reduction))
+
+
+class MultiMarginLoss(Loss):
+    """The true class ahead of every other by a margin. See functional.multi_margin_loss."""
+
+    loss = rowwise.multi_margin.of_labels
+    function = staticmethod(F.multi_margin_loss)
+
+    def __init__(
+        self,
+        p: int = 1,
+        margin: float = 1.0,
+        weight: Tensor | None = None,
+        size_average: _Flag = None,
+        reduce: _Flag = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(F.legacy_reduction(size_average, reduce, reduction), p=p, margin=margin)
+        self.register_buffer("weight", weight)
 
 
 class MarginRankingLoss(Loss):
@@ -365,6 +423,64 @@ class HingeEmbeddingLoss(Loss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(F.legacy_reduction(size_average, reduce, reduction), margin=margin)
+
+
+class CosineEmbeddingLoss(Loss):
+    """Pairs that should, or should not, point one way. See functional.cosine_embedding_loss."""
+
+    loss = rowwise.cosine_embedding.loss
+    function = staticmethod(F.cosine_embedding_loss)
+
+    def __init__(
+        self,
+        margin: float = 0.0,
+        size_average: _Flag = None,
+        reduce: _Flag = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(F.legacy_reduction(size_average, reduce, reduction), margin=margin)
+
+
+class TripletMarginLoss(Loss):
+    """Anchors closer to their positives than to negatives. See functional.triplet_margin_loss."""
+
+    loss = rowwise.triplet_margin.loss
+    function = staticmethod(F.triplet_margin_loss)
+
+    def __init__(
+        self,
+        margin: float = 1.0,
+        p: float = 2.0,
+        eps: float = 1e-6,
+        swap: bool = False,
+        size_average: _Flag = None,
+        reduce: _Flag = None,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(
+            F.legacy_reduction(size_average, reduce, reduction),
+            margin=margin,
+            p=p,
+            eps=eps,
+            swap=swap,
+        )
+
+
+class TripletMarginWithDistanceLoss(Loss):
+    """Triplets under any distance. See functional.triplet_margin_with_distance_loss."""
+
+    loss = rowwise.triplet_margin_with_distance.loss
+    function = staticmethod(F.triplet_margin_with_distance_loss)
+
+    def __init__(
+        self,
+        *,
+        distance_function: Callable[[Tensor, Tensor], Tensor] | None = None,
+        margin: float = 1.0,
+        swap: bool = False,
+        reduction: str = "mean",
+    ) -> None:
+        super().__init__(reduction, distance_function=distance_function, margin=margin, swap=swap)
 
 
 class PointwiseLoss(Loss):

@@ -45,11 +45,6 @@ def classes_last(tensor: Tensor, axis: int) -> Tensor:
     return tensor if axis == tensor.dim() - 1 else tensor.movedim(axis, -1)
 
 
-def classes_last(input: Tensor, axis: int) -> Tensor:
-    """The rows, without a view that autograd would have to undo where they are rows already."""
-    return input if axis == input.dim() - 1 else input.movedim(axis, -1)
-
-
 def is_one_row(input: Tensor, target: Tensor) -> bool:
     """Whether a row without a batch has a target with one, which torch takes as well."""
     return isinstance(target, Tensor) and input.dim() == 1 and tuple(target.shape) == (1,)

@@ -23,6 +23,8 @@ def tally(call: RowCall, tensors: Sequence[Tensor]) -> float:
     """The sum of the counts, once all labels are known to be in range."""
     input, target = tensors
     weight, target = call.options["weight"], target.contiguous()
+    if weight is not None:
+        weight = weight.detach().to(call.precision).contiguous()
     plan = Plan(
         kernel=tallied,
         operands=(target,),

@@ -11,7 +11,6 @@ EACH: bool  # reduction='none': a value per row instead of their sum
 GRADIENT_INPUT: bool  # the gradient of that tensor is written
 WEIGHTED: bool  # rows have weights of their own
 CLASS_WEIGHTED: bool  # classes have weights
-IGNORES: bool  # rows whose label is ignore_index do not count
 SQUARED_HINGE: bool  # p = 2
 SMOOTHED: bool  # label_smoothing
 CAPPED: bool  # softcap

@@ -121,6 +121,8 @@ def labels(target_at, class_weight_at, weight_at, label_at, row, count, classes,
         legal = both(label >= 0, label < classes)
         label = label if both(counts, legal) else -1
         one = float64(class_weight(class_weight_at, max(label, 0)))
+        if CLASS_WEIGHTED and not SMOOTHED and not SQUARED:
+            label = -1 if one == 0.0 else label  # nothing but its class counts in a row
         if WEIGHTED:
             one = one * read(weight_at, row + p)
         one = where(legal, one, float64(nan))

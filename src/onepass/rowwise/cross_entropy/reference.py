@@ -18,8 +18,10 @@ def of_labels(
 ) -> Tensor:
     """The loss of each row, given the index of its class; 0 where that is ignored."""
     kept = target != ignore_index
-    logits = _capped(torch.where(kept.unsqueeze(-1), input, 0.0), softcap)
     label = torch.where(kept, target, 0).to(torch.int64).unsqueeze(-1)
+    if weight is not None and not label_smoothing and not z_loss:
+        kept = kept & (weight[label.squeeze(-1)] != 0)  # nothing but its class counts in a row
+    logits = _capped(torch.where(kept.unsqueeze(-1), input, 0.0), softcap)
     surprise = -torch.log_softmax(logits, -1)
     of_label = surprise.gather(-1, label).squeeze(-1)
     if weight is not None:

@@ -1,0 +1,63 @@
+"""cosine_embedding_loss: pairs of vectors that should, or should not, point the same way."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from onepass.define import REAL, Card, Rowwise, within
+from onepass.errors import DtypeError, ShapeError
+from onepass.rowwise import vectors
+from onepass.rowwise.cosine_embedding import cpu, reference
+from onepass.runtime import checks
+
+_NAME = "cosine_embedding_loss"
+_CARD = Card(
+    task="pairs",
+    best_for="similar (1) or dissimilar (-1) pairs whose direction matters, not their length",
+    not_for="where lengths matter, or labels 0 and 1, which must become -1 and 1",
+    properties=("in [0, 2]", "blind to length", "slope orthogonal to the vector"),
+    relatives=("hinge_embedding_loss", "triplet_margin_loss"),
+    sources=("Bromley, Guyon, LeCun, Säckinger and Shah (1993), doi:10.1142/S0218001493000339",),
+)
+loss = Rowwise(
+    _NAME, ("input1", "input2", "target"), reference.loss, cpu.plan, {"margin": within(REAL)}, _CARD
+)
+
+
+def evaluate(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float, **weighting: Any
+) -> Tensor:
+    """The loss of pairs of vectors and their labels."""
+    loss.settings({"margin": margin})
+    input1, input2 = vectors.alike(_NAME, ("input1", "input2"), (input1, input2))
+    if input1.dtype.is_complex:
+        raise DtypeError(
+            f"{_NAME}: tensors must be real, got {input1.dtype}. Write torch.view_as_real(...)."
+        )
+    labels = _labels(input1, target)
+    return loss.evaluate((input1, input2, labels), {"margin": float(margin)}, **weighting)
+
+
+def _labels(input: Tensor, target: Tensor) -> Tensor:
+    """A label for every pair, in the dtype of the vectors, and without a slope."""
+    checks.are_tensors(_NAME, ["target"], [target])
+    checks.device(_NAME, "target", target, input.device)
+    rows, given = input.shape[:-1], tuple(target.shape)
+    try:
+        fits = torch.broadcast_shapes(given, rows) == rows
+    except RuntimeError:
+        fits = False
+    if not fits:
+        squeezed = [k for k, size in enumerate(given) if size == 1]
+        hint = f" Did you mean target.squeeze({squeezed[0]})?" if squeezed else ""
+        raise ShapeError(
+            f"{_NAME}: `target` must hold a label, 1 or -1, for each pair, {tuple(rows)}; "
+            f"got {given}.{hint}"
+        )
+    target = target.detach()
+    if target.dtype is not input.dtype:  # rounded, it could become a label
+        target = (target == 1).to(input.dtype) - (target == -1).to(input.dtype)
+    return target.expand(rows)
