@@ -24,8 +24,9 @@ def run(*arguments):
     return CliRunner().invoke(app, list(arguments))
 
 
-def test_demo_of_one_loss():
-    result = run("demo", "--loss", "huber_loss")
+@pytest.mark.parametrize("loss", ["huber_loss", "cross_entropy"])
+def test_demo_of_one_loss(loss):
+    result = run("demo", "--loss", loss)
     assert result.exit_code == 0, result.output
     assert "✓ 1 of 1 known numbers" in result.output
     assert "1 of 1 losses train as with torch.nn" in result.output
@@ -77,7 +78,10 @@ def test_a_training_that_differs_fails_the_demo(monkeypatch):
 
     run_one = demo.run
     monkeypatch.setattr(demo, "run", stand_in)
-    assert run("demo", "--loss", "mse_loss").exit_code == 1
+    result = run("demo", "--loss", "mse_loss")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert "✗ 0 of 1 losses" in result.output
 
 
 def test_without_scikit_learn_the_demo_says_what_to_install(monkeypatch):

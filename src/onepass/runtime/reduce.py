@@ -79,7 +79,7 @@ def rows_that_count(counting: Tensor, shape: torch.Size) -> float | Tensor:
     """How many rows of the batch, the first axis, have an element that counts."""
     if not shape:
         return 1.0
-    rows = (counting != 0).expand(shape).reshape(shape[0], -1)
+    rows = (counting != 0).expand(shape).reshape(shape[0], shape[1:].numel())
     return rows.any(1).sum()
 
 

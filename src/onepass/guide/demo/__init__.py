@@ -2,7 +2,8 @@
 
 known.py      numbers that every loss must reproduce before anything is trained
 data.py       real data that ships inside scikit-learn
-tasks.py      a task for every loss: model, step, metric
+task.py       what a task is: model, step, metric
+tasks/        a task for every loss
 training.py   one run from a fixed seed
 race.py       value and gradient of 8 million elements
 report.py     the table, and the JSON file
@@ -17,7 +18,8 @@ import torch
 from torch import nn
 
 import onepass
-from onepass.guide.demo import race, tasks, training
+from onepass.guide.demo import data, race, tasks, training
+from onepass.guide.demo.task import Task
 
 __all__ = ["STAGES", "TOLERANCE", "Result", "run"]
 
@@ -31,7 +33,7 @@ Progress = Callable[[str, str], None]  # (loss, stage), as the stage begins
 class Result:
     """What came of one task: the run of torch.nn, of onepass, of the rival loss, and the race."""
 
-    task: tasks.Task
+    task: Task
     theirs: training.Run
     ours: training.Run
     rival: training.Run | None
@@ -68,10 +70,13 @@ def work(name: str, progress: Progress) -> Result:
     return Result(task, their_run, our_run, rival, race.race(theirs, ours, task.inputs))
 
 
-def twins(task: tasks.Task) -> tuple[nn.Module, nn.Module]:
-    """The loss of torch.nn and of onepass, both with the task's arguments."""
+def twins(task: Task) -> tuple[nn.Module, nn.Module]:
+    """The loss of torch.nn and of onepass: the task's arguments, and the same parameters."""
     ours = onepass.catalogue()[task.loss].module
     if ours is None:
         raise LookupError(f"{task.loss} has no class in onepass.nn, so it has no twin in torch.nn")
     theirs = getattr(torch.nn, ours.__name__)
-    return theirs(**task.arguments), ours(**task.arguments)
+    with data.seeded():
+        pair = theirs(**task.arguments), ours(**task.arguments)
+    pair[1].load_state_dict(pair[0].state_dict())
+    return pair

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
@@ -51,6 +53,28 @@ def pairs(rows: int, count: int) -> tuple[Tensor, Tensor]:
     first = torch.randint(rows, (count,), generator=generator())
     step = torch.randint(1, rows, (count,), generator=generator(SEED + 1))
     return first, (first + step) % rows
+
+
+def triplets(label: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Indices of `count` rows, of another row with the same label, and of one with another."""
+    source = generator()
+    anchor = torch.randint(len(label), (count,), generator=source)
+    alike = label[anchor].unsqueeze(1) == label  # (count, rows)
+    others = alike.logical_not()
+    alike[torch.arange(count), anchor] = False
+    positive, negative = (
+        torch.multinomial(choice.float(), 1, generator=source).squeeze(1)
+        for choice in (alike, others)
+    )
+    return anchor, positive, negative
+
+
+@contextmanager
+def seeded() -> Iterator[None]:
+    """Torch's random numbers from the demo's seed; the caller's are left as they were."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        yield
 
 
 def generator(seed: int = SEED) -> torch.Generator:

@@ -5,7 +5,6 @@ From one source seeded with 42, `randn(10, 3, 5, 7)` is drawn again and again: d
 
 from __future__ import annotations
 
-import math
 import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
@@ -36,16 +35,11 @@ class Known:
 
 @dataclass(frozen=True)
 class Checked:
-    """A known number beside what onepass makes of it; nan where the loss does not exist yet."""
+    """A known number beside what onepass makes of it."""
 
     known: Known
-    mean: float = math.nan
-    sum: float = math.nan
-
-    @property
-    def skipped(self) -> bool:
-        """Whether onepass has no such loss yet."""
-        return not hasattr(functional, self.known.loss)
+    mean: float
+    sum: float
 
     @property
     def deviation(self) -> float:
@@ -68,9 +62,7 @@ def check(losses: Collection[str] | None = None) -> list[Checked]:
 
 def compute(known: Known) -> Checked:
     """Mean and sum of one row of the table."""
-    loss = getattr(functional, known.loss, None)
-    if loss is None:
-        return Checked(known)
+    loss = getattr(functional, known.loss)
     inputs = known.inputs()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # kl_div's mean is not the divergence

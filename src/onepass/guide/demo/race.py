@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -37,12 +38,12 @@ def race(theirs: nn.Module, ours: nn.Module, inputs: Inputs) -> Race:
     for loss in (theirs, ours):
         lap(loss, tensors)
     laps = [(lap(theirs, tensors), lap(ours, tensors)) for _ in range(PAIRS)]
-    return Race(tensors[0].numel(), [a for a, _ in laps], [b for _, b in laps])
+    return Race(math.prod(SHAPE), [a for a, _ in laps], [b for _, b in laps])
 
 
 def lap(loss: nn.Module, tensors: tuple[Tensor, ...]) -> float:
-    """Seconds for the value and the gradient of every input that requires one."""
-    for tensor in tensors:
+    """Seconds for the value and the gradient of every input and parameter that requires one."""
+    for tensor in (*tensors, *loss.parameters()):
         tensor.grad = None
     start = time.perf_counter()
     loss(*tensors).backward()
@@ -95,6 +96,40 @@ def distances(shape: tuple[int, ...], source: Generator) -> tuple[Tensor, ...]:
     """Distances of zero and more, and labels -1 and +1."""
     _, label = signs(shape, source)
     return trained(2 * uniform(shape, source)), label
+
+
+def classes(shape: tuple[int, ...], source: Generator) -> tuple[Tensor, ...]:
+    """Any row of scores, and the index of its class."""
+    rows, count = shape
+    return trained(normal(shape, source)), torch.randint(count, (rows,), generator=source)
+
+
+def class_log_probabilities(shape: tuple[int, ...], source: Generator) -> tuple[Tensor, ...]:
+    """Rows of log-probabilities, and the index of the class of each."""
+    scores, index = classes(shape, source)
+    return trained(scores.detach().log_softmax(-1)), index
+
+
+def hidden_states(features: int, count: int) -> Inputs:
+    """Rows from which a layer makes the scores of `count` classes, and the index of the class."""
+
+    def inputs(shape: tuple[int, ...], source: Generator) -> tuple[Tensor, ...]:
+        hidden, _ = classes((shape[0], features), source)
+        return hidden, torch.randint(count, shape[:1], generator=source)
+
+    return inputs
+
+
+def vector_pairs(shape: tuple[int, ...], source: Generator) -> tuple[Tensor, ...]:
+    """Rows of two vectors, both learned, and -1 or +1 for whether they are alike."""
+    first, label = signs(shape, source)
+    return first, trained(normal(shape, source)), label[:, 0]
+
+
+def vector_triplets(shape: tuple[int, ...], source: Generator) -> tuple[Tensor, ...]:
+    """Rows of anchor, positive and negative, all learned."""
+    anchor, positive, negative = (trained(normal(shape, source)) for _ in range(3))
+    return anchor, positive, negative
 
 
 def normal(shape: tuple[int, ...], source: Generator) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,8 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-import onepass.guide.demo.data as data
-from onepass.guide.demo.tasks import Batch, Task
+from onepass.guide.demo import data
+from onepass.guide.demo.task import Batch, Task
 
 
 @dataclass(frozen=True)
@@ -23,19 +24,20 @@ class Run:
 
 
 def train(task: Task, loss: nn.Module) -> Run:
-    """Train from the demo's seed; the caller's random numbers are left as they were."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(data.SEED)
+    """Train from the demo's seed; the caller's loss and random numbers are left as they were."""
+    loss = copy.deepcopy(loss)  # it may have parameters of its own
+    with data.seeded():
         model = task.model()
-    before = measure(task, model)
+    predictor = task.predictor(loss, model)
+    before = measure(task, predictor)
     with one_thread():
         trajectory = list(descend(task, loss, model))
-    return Run(trajectory, before, measure(task, model))
+    return Run(trajectory, before, measure(task, predictor))
 
 
 def descend(task: Task, loss: nn.Module, model: nn.Module) -> Iterator[float]:
-    """The loss of each step of Adam, as the model learns."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=task.rate)
+    """The loss of each step of Adam, as the model learns, and the loss if it has parameters."""
+    optimizer = torch.optim.Adam([*model.parameters(), *loss.parameters()], lr=task.rate)
     for batch in batches(task):
         optimizer.zero_grad()
         value = task.step_loss(loss, model, batch)
@@ -63,10 +65,10 @@ def batches(task: Task) -> Iterator[Batch]:
         yield tuple(tensor[rows] for tensor in task.train)
 
 
-def measure(task: Task, model: nn.Module) -> float:
+def measure(task: Task, predictor: nn.Module) -> float:
     """The task's metric on the rows held out."""
     with torch.no_grad():
-        return task.metric.measure(model, task.held_out)
+        return task.metric.measure(predictor, task.held_out)
 
 
 def difference(theirs: Run, ours: Run) -> float:
