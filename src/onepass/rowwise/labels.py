@@ -140,7 +140,9 @@ def counts(target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:
     kept = target != ignore_index
     if weight is None:
         return kept
-    return torch.where(kept, weight[torch.where(kept, target, 0)], 0.0)
+    # What a row without weight has for a label, nobody may look at; the others' are refused.
+    legal = kept & (target >= 0) & (target < weight.shape[0])
+    return torch.where(kept, weight[torch.where(legal, target, 0)], 0.0)
 
 
 def refuse_out_of_range(call: RowCall, tensors: Sequence[Tensor]) -> None:
