@@ -56,6 +56,7 @@ __all__ = [
 
 _WEIGHTING = ("reduction", "weight", "sample_weight", "mask", "normalizer")
 _catalogue: dict[str, Pointwise | Rowwise] = {}
+_rowwise: dict[tuple[str, str], Rowwise] = {}
 
 
 @dataclass(frozen=True)
@@ -289,6 +290,7 @@ class Rowwise:
         self.shared = shared
         self.kernels: dict[Any, Any] = {}
         self.module: type[torch.nn.Module] | None = None
+        _rowwise[name, reference.__name__] = self
 
     def settings(self, options: Mapping[str, Any]) -> None:
         """Refuse an option that is not allowed."""
@@ -341,6 +343,14 @@ class Rowwise:
 
     def __deepcopy__(self, memo: Any) -> Rowwise:
         return self
+
+    def __reduce__(self) -> Any:
+        return _known, (self.name, self.reference.__name__)
+
+
+def _known(name: str, reference: str) -> Rowwise:
+    """Unpickle a row-wise loss: by its name and that of its definition."""
+    return _rowwise[name, reference]
 
 
 def within(domain: Domain, *, or_none: bool = False) -> Callable[[str, str, Any], None]:

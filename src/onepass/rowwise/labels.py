@@ -32,6 +32,13 @@ def class_axis(loss: str, input: Tensor, dim: int) -> int:
     return dim % input.dim()
 
 
+def number_of_classes(loss: str, input: Tensor, axis: int) -> int:
+    """On the axis of the classes; at least one."""
+    if not input.shape[axis]:
+        raise ShapeError(f"{loss}: `input` of shape {tuple(input.shape)} has no classes.")
+    return input.shape[axis]
+
+
 def scores(loss: str, input: Tensor) -> Tensor:
     """The scores as real numbers."""
     checks.are_tensors(loss, ["input"], [input])
@@ -45,7 +52,7 @@ def classes_last(tensor: Tensor, axis: int) -> Tensor:
     return tensor if axis == tensor.dim() - 1 else tensor.movedim(axis, -1)
 
 
-def is_one_row(input: Tensor, target: Tensor) -> bool:
+def is_one_row(input: Tensor, target: Any) -> bool:
     """Whether a row without a batch has a target with one, which torch takes as well."""
     return isinstance(target, Tensor) and input.dim() == 1 and tuple(target.shape) == (1,)
 
@@ -115,7 +122,7 @@ def class_weight(loss: str, weight: Tensor | None, input: Tensor, axis: int) -> 
     if weight is None:
         return None
     wide = torch.float64 if input.dtype is torch.float64 else torch.float32
-    return weight.detach().to(wide).contiguous()
+    return weight.to(wide).contiguous()
 
 
 def check_index(loss: str, name: str, given: Any) -> None:
@@ -142,7 +149,8 @@ def counts(target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:
         return kept
     # What a row without weight has for a label, nobody may look at; the others' are refused.
     legal = kept & (target >= 0) & (target < weight.shape[0])
-    return torch.where(kept, weight[torch.where(legal, target, 0)], 0.0)
+    label = torch.where(legal, target, 0).unsqueeze(-1)  # vmap takes no index of a single number
+    return torch.where(kept, weight[label].squeeze(-1), 0.0)
 
 
 def refuse_out_of_range(call: RowCall, tensors: Sequence[Tensor]) -> None:

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -130,10 +131,16 @@ def _obstacle(call: Call | RowCall, tensors: Sequence[Tensor]) -> str | None:
     for tensor in tensors:
         if not is_data(tensor):
             return f"a tensor is {_described(tensor)}"
-    for given in (call.weight, call.denominator):
+    for given in _given_beside(call):
         if isinstance(given, Tensor) and (given.requires_grad or not is_data(given)):
             return f"a weight or the normalizer is {_described(given)}"
     return None
+
+
+def _given_beside(call: Call | RowCall) -> tuple[Any, ...]:
+    """What no kernel differentiates by."""
+    weights = call.weight, call.denominator
+    return (*weights, call.options.get("weight")) if isinstance(call, RowCall) else weights
 
 
 def _described(tensor: Tensor) -> str:

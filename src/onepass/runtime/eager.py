@@ -66,7 +66,7 @@ def _counted(call: RowCall, tensors: Sequence[Tensor]) -> float | Tensor:
     target, options = tensors[1], call.options
     counts = call.loss.counts(target, options["weight"], options["ignore_index"])
     weighted = counts if call.weight is None else reduce.product(counts, call.weight)
-    return weighted.sum()  # type: ignore[union-attr]
+    return weighted.sum(dtype=torch.float64)  # type: ignore[union-attr]
 
 
 def _of_elements(call: Call, tensors: Sequence[Tensor]) -> Tensor:

@@ -55,8 +55,9 @@ def evaluate(
         "softcap": softcap,
     }
     of_labels.settings(options | {"ignore_index": ignore_index})
+    input = labels.scores("cross_entropy", input)
     axis = labels.class_axis("cross_entropy", input, dim)
-    classes = input.shape[axis]
+    classes = labels.number_of_classes("cross_entropy", input, axis)
     labels.check_class_weight("cross_entropy", weight, classes, input.device)
     checks.are_tensors("cross_entropy", ["target"], [target])
     logits = labels.classes_last(input, axis)
@@ -66,6 +67,6 @@ def evaluate(
         return of_probabilities.evaluate(
             (logits, labels.classes_last(mass, axis)), options, **weighting
         )
-    labels.check_labels("cross_entropy", input, target, axis)
+    target = labels.check_labels("cross_entropy", input, target, axis)
     options["ignore_index"] = ignore_index
     return of_labels.evaluate((logits, target), options, **weighting)

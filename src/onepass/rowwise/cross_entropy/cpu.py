@@ -153,7 +153,8 @@ def values(
         label, own, others = read(label_at, p), read(own_at, p), read(others_at, p)
         share = keep * class_weight(class_weight_at, max(label, int32(0)))
         itself = exp(own)
-        whole = others + itself
+        whole = with_limit(read(top_at, p), others + itself)
+        others = whole - itself if absolute(read(top_at, p)) == real(inf) else others
         size = where(own == real(0.0), log1p(others), log(whole))
         value = share * (size - own)
         mass = spread_mass
@@ -182,6 +183,19 @@ def values(
 def rereads():
     """Whether logits are needed again where their slopes will stand."""
     return IN_PLACE and (CAPPED or GRADIENT_TARGET)
+
+
+def with_limit(top, whole):
+    """The sum of the exponentials, nan where there is no limit: of infinite logits more than one,
+    or nothing but -inf.
+    """
+    limit = either(absolute(top) < real(inf), both(top == real(inf), whole == real(1.0)))
+    return where(limit, whole, real(nan))
+
+
+def apart(x, top):
+    """x - top, 0 where they are the same infinity."""
+    return where(x == top, real(0.0), x - top)
 
 
 def flattened(capped, cap):
@@ -222,7 +236,7 @@ def along(
                 others = others + exponentials(input_at, gradient_input_at, at + 1, end, top, cap)
                 write(top_at, p, top)
                 write(others_at, p, real(others))
-                write(own_at, p, logit(input_at, at, cap) - top)
+                write(own_at, p, apart(logit(input_at, at, cap), top))
         total = values(
             class_weight_at, weight_at, values_at, label_at, top_at, own_at, others_at, short_at,
             common_at, row, count, keep, spread, spread_mass, z_loss, scale,
@@ -258,7 +272,7 @@ def exponentials(input_at, gradient_input_at, first, end, top, cap):
     for run in range(first, end, RUN):
         part = real(0.0)
         for i in range(run, min(run + RUN, end)):
-            e = exp(logit(input_at, i, cap) - top)
+            e = exp(apart(logit(input_at, i, cap), top))
             part = accumulate(part, e)
             if GRADIENT_INPUT and KEEPS and not rereads():
                 store(gradient_input_at, i, e)
@@ -273,7 +287,7 @@ def shortfall(input_at, class_weight_at, first, end, top, cap):
         part = real(0.0)
         for i in range(run, min(run + RUN, end)):
             weight = class_weight(class_weight_at, i - first)
-            short = weight * (top - logit(input_at, i, cap))
+            short = -weight * apart(logit(input_at, i, cap), top)
             part = accumulate(part, where(weight == real(0.0), real(0.0), short))
         total = total + float64(part)
     return real(total)
@@ -285,7 +299,7 @@ def slopes(input_at, class_weight_at, gradient_input_at, first, end, top, common
         if KEEPS and not rereads():
             slope = common * load(gradient_input_at, i)
         else:
-            slope = common * exp(logit(input_at, i, cap) - top)
+            slope = common * exp(apart(logit(input_at, i, cap), top))
         if SMOOTHED:
             slope = slope - pull * class_weight(class_weight_at, i - first)
         if CAPPED:
@@ -328,11 +342,11 @@ def across(
                 write(top_at, p, largest(read(top_at, p), read(x_at, c * at_once + p)))
         for p in range(count):
             label = max(read(label_at, p), int32(0))
-            write(own_at, p, read(x_at, label * at_once + p) - read(top_at, p))
+            write(own_at, p, apart(read(x_at, label * at_once + p), read(top_at, p)))
         for c in range(classes):
             weight = class_weight(class_weight_at, c)
             for p in range(count):
-                x = read(x_at, c * at_once + p) - read(top_at, p)
+                x = apart(read(x_at, c * at_once + p), read(top_at, p))
                 e = exp(x)
                 other = where(read(label_at, p) == int32(c), real(0.0), e)
                 write(others_at, p, read(others_at, p) + other)
@@ -374,8 +388,9 @@ def hand_over(input_at, x_at, gradient_input_at, base, classes, inner, at_once, 
         for k in range(count if ADJACENT else classes):
             i = base + q * (inner if ADJACENT else classes) + k
             slope = read(x_at, q * at_once + k if ADJACENT else k * at_once + q)
-            if CAPPED:
-                slope = slope * flattened(logit(input_at, i, cap), cap)
+            if CAPPED:  # what does not count keeps its 0, whatever it holds
+                flat = flattened(logit(input_at, i, cap), cap)
+                slope = where(slope == real(0.0), slope, slope * flat)
             store(gradient_input_at, i, slope)
 
 
@@ -415,6 +430,13 @@ def along_probabilities(
             write(best_at, p, best)
         total = float64(0.0)
         for p in range(count):
+            write(
+                others_at,
+                p,
+                with_limit(read(top_at, p), real(1.0) + read(others_at, p)) - real(1.0)
+                if absolute(read(top_at, p)) == real(inf)
+                else read(others_at, p),
+            )
             size = log1p(read(others_at, p))
             value = (read(mass_at, p) + read(own_mass_at, p)) * size + read(short_at, p)
             if SQUARED:
@@ -432,8 +454,8 @@ def along_probabilities(
             top, others = read(top_at, p), read(others_at, p)
             if GRADIENT_TARGET:
                 target_slopes(
-                    input_at, class_weight_at, gradient_target_at, first, end,
-                    top + log1p(others), factor * keep, cap, counts(weight_at, row + p),
+                    input_at, target_at, class_weight_at, gradient_target_at, first, end, top,
+                    log1p(others), factor * keep, keep, spread, cap, counts(weight_at, row + p),
                 )  # fmt: skip
             if GRADIENT_INPUT:
                 mass = read(mass_at, p)
@@ -492,7 +514,7 @@ def costs(input_at, target_at, class_weight_at, first, end, best, top, keep, spr
         for i in range(run, min(run + RUN, end)):
             one = mass_of(target_at, class_weight_at, i, first, keep, spread)
             one = where(i == best, real(0.0), one)
-            short = where(one == real(0.0), real(0.0), one * (top - logit(input_at, i, cap)))
+            short = where(one == real(0.0), real(0.0), -one * apart(logit(input_at, i, cap), top))
             part_of_mass = accumulate(part_of_mass, one)
             part_of_cost = accumulate(part_of_cost, short)
         mass, cost = mass + float64(part_of_mass), cost + float64(part_of_cost)
@@ -509,7 +531,7 @@ def input_slopes(
         if KEEPS and not rereads():
             slope = common * load(gradient_input_at, i)
         else:
-            slope = common * exp(x - top)
+            slope = common * exp(apart(x, top))
         slope = slope - factor * mass_of(target_at, class_weight_at, i, first, keep, spread)
         if CAPPED:
             slope = slope * flattened(x, cap)
@@ -517,11 +539,17 @@ def input_slopes(
 
 
 def target_slopes(
-    input_at, class_weight_at, gradient_target_at, first, end, size, factor, cap, row_counts
-):
-    """The surprise of every class, in proportion to its weight."""
+    input_at, target_at, class_weight_at, gradient_target_at, first, end, top, size, factor, keep,
+    spread, cap, row_counts,
+):  # fmt: skip
+    """The surprise of every class, in proportion to its weight; none where it cannot be and has
+    no mass.
+    """
     for i in range(first, end):
         weight = class_weight(class_weight_at, i - first)
-        slope = factor * weight * (size - logit(input_at, i, cap))
-        used = both(row_counts, weight != real(0.0))
+        surprise = size - apart(logit(input_at, i, cap), top)
+        mass = mass_of(target_at, class_weight_at, i, first, keep, spread)
+        used = either(mass != real(0.0), surprise < real(inf))
+        used = both(used, both(row_counts, weight != real(0.0)))
+        slope = factor * weight * surprise
         store(gradient_target_at, i, where(used, slope, real(0.0)))

@@ -19,13 +19,14 @@ def of_labels(
     """The loss of each row, given the index of its class; 0 where that is ignored."""
     kept = target != ignore_index
     label = torch.where(kept, target, 0).to(torch.int64).unsqueeze(-1)
-    if weight is not None and not label_smoothing and not z_loss:
-        kept = kept & (weight[label.squeeze(-1)] != 0)  # nothing but its class counts in a row
+    share = None if weight is None else weight.expand(input.shape).gather(-1, label).squeeze(-1)
+    if share is not None and not label_smoothing and not z_loss:
+        kept = kept & (share != 0)  # nothing but its class counts in a row
     logits = _capped(torch.where(kept.unsqueeze(-1), input, 0.0), softcap)
-    surprise = -torch.log_softmax(logits, -1)
+    surprise = -torch.log_softmax(_finite(logits), -1)
     of_label = surprise.gather(-1, label).squeeze(-1)
-    if weight is not None:
-        of_label = of_label * weight.to(logits.dtype)[label.squeeze(-1)]
+    if share is not None:
+        of_label = of_label * share.to(logits.dtype)
     value = (1 - label_smoothing) * of_label
     if label_smoothing:
         value = value + label_smoothing / input.shape[-1] * _sum(surprise, weight)
@@ -46,7 +47,7 @@ def of_probabilities(
     mass = target
     if label_smoothing:
         mass = (1 - label_smoothing) * target + label_smoothing / input.shape[-1]
-    surprise = -torch.log_softmax(logits, -1)
+    surprise = -torch.log_softmax(_finite(logits), -1)
     # A class without mass costs nothing, however impossible it is.
     surprise = torch.where((mass == 0) & torch.isinf(surprise), 0.0, surprise)
     return _sum(mass * surprise, weight) + _squared(logits, z_loss)
@@ -54,6 +55,13 @@ def of_probabilities(
 
 def _capped(logits: Tensor, softcap: float | None) -> Tensor:
     return logits if softcap is None else softcap * torch.tanh(logits / softcap)
+
+
+def _finite(logits: Tensor) -> Tensor:
+    """The same, but 0 for a single infinite logit and -inf beside it, which is its limit."""
+    infinite = logits == torch.inf
+    one = infinite.sum(-1, keepdim=True) == 1
+    return torch.where(one, torch.where(infinite, 0.0, -torch.inf), logits)
 
 
 def _sum(values: Tensor, weight: Tensor | None) -> Tensor:

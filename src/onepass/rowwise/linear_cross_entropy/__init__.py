@@ -76,7 +76,7 @@ def evaluate(
     if target.shape == (*input.shape[:-1], classes):
         mass = labels.probabilities(_NAME, input, target, ignore_index)
         return of_probabilities.evaluate((input, mass, linear_weight, *bias), options, **weighting)
-    labels.check_labels(_NAME, input, target, input.dim() - 1)
+    target = labels.check_labels(_NAME, input, target, input.dim() - 1)
     options["ignore_index"] = ignore_index
     return of_labels.evaluate((input, target, linear_weight, *bias), options, **weighting)
 

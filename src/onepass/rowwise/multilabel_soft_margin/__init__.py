@@ -54,6 +54,7 @@ class _MeanOfElements(Rowwise):
         )
 
 
+assert multilabel_soft_margin_element.card is not None  # the loss's as well
 of_rows = _MeanOfElements(
     _NAME, _TENSORS, reference.of_rows, None, {}, multilabel_soft_margin_element.card
 )

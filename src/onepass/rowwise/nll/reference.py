@@ -15,9 +15,9 @@ def of_labels(
 ) -> Tensor:
     """The loss of each row, given the index of its class; 0 where that is ignored."""
     kept = target != ignore_index
-    label = torch.where(kept, target, 0)
-    surprise = -input.gather(-1, label.unsqueeze(-1)).squeeze(-1)
+    label = torch.where(kept, target, 0).unsqueeze(-1)
+    surprise = -input.gather(-1, label).squeeze(-1)
     if weight is not None:
-        share = weight.to(surprise.dtype)[label]
+        share = weight.to(surprise.dtype)[label].squeeze(-1)
         kept, surprise = kept & (share != 0), share * surprise
     return torch.where(kept, surprise, 0.0)

@@ -1,0 +1,454 @@
+"""Cross entropy written out by hand, calls to try it on, and the checks that mutants must fail."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+import onepass
+from onepass import functional as F
+from tests.twins import assert_same
+
+INF, NAN = math.inf, math.nan
+EXACT = 1e-12  # relative, in float64
+REDUCTIONS = ("mean", "sum", "none", "batchmean")
+
+
+# The definition
+
+
+def definition(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    dim: int = 1,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Each row's loss, and how much it counts, in float64 and without cancellation."""
+    x = input.double().movedim(dim if input.dim() > 1 else 0, -1)
+    classes = x.shape[-1]
+    weight = torch.ones(classes) if weight is None else weight
+    weight = weight.double()
+    kept = target.long() != ignore_index
+    x = torch.where(kept.unsqueeze(-1), x, 0.0)
+    x = x if softcap is None else softcap * torch.tanh(x / softcap)
+    label = torch.where(kept, target.long(), 0).unsqueeze(-1)
+    own = x.gather(-1, label)
+    others = torch.where(torch.arange(classes) == label, -INF, x)
+    distance = torch.logsumexp(others, -1, keepdim=True) - own
+    surprise = torch.logaddexp(distance, torch.zeros_like(distance))
+    size = own + surprise  # log(sum(exp(x)))
+    of_class = torch.where(weight == 0, 0.0, weight * (size - x))
+    value = (1 - label_smoothing) * weight[label] * surprise
+    if label_smoothing:
+        value = value + label_smoothing / classes * of_class.sum(-1, keepdim=True)
+    if z_loss:
+        value = value + z_loss * size**2
+    value = value.squeeze(-1)
+    return torch.where(kept, value, 0.0), torch.where(kept, weight[label.squeeze(-1)], 0.0)
+
+
+def definition_of_probabilities(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    *,
+    label_smoothing: float = 0.0,
+    dim: int = 1,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """The same of class probabilities, where every row counts once."""
+    axis = dim if input.dim() > 1 else 0
+    x, mass = input.double().movedim(axis, -1), target.double().movedim(axis, -1)
+    classes = x.shape[-1]
+    x = x if softcap is None else softcap * torch.tanh(x / softcap)
+    mass = (1 - label_smoothing) * mass + label_smoothing / classes
+    mass = mass if weight is None else mass * weight.double()
+    size = torch.logsumexp(x, -1)
+    surprise = size.unsqueeze(-1) - x
+    nothing = (mass == 0) & surprise.isinf()
+    value = torch.where(nothing, 0.0, mass * torch.where(nothing, 0.0, surprise)).sum(-1)
+    value = value + z_loss * size**2
+    return value, torch.ones_like(value)
+
+
+def reduced(
+    value: Tensor,
+    counts: Tensor,
+    reduction: str,
+    sample_weight: Tensor | None = None,
+    mask: Tensor | None = None,
+    normalizer: float | Tensor | None = None,
+) -> Tensor:
+    """What becomes of rows, by the table of runtime/reduce.py."""
+    row_weight = torch.ones_like(value)
+    if sample_weight is not None:
+        row_weight = row_weight * sample_weight
+    if mask is not None:
+        row_weight = row_weight * mask
+    value = torch.where(row_weight == 0, 0.0, row_weight * value)
+    counts = torch.where(row_weight == 0, 0.0, row_weight * counts)
+    if reduction == "none":
+        return value
+    if reduction == "sum":
+        return value.sum()
+    if normalizer is not None:
+        return value.sum() / normalizer
+    if reduction == "mean":
+        return value.sum() / counts.sum()
+    batch = (counts != 0).reshape(counts.shape[0], -1).any(1).sum() if counts.dim() else 1
+    return value.sum() / batch
+
+
+WEIGHTING = ("reduction", "sample_weight", "mask", "normalizer")
+
+
+def by_hand(input: Tensor, target: Tensor, **options: Any) -> Tensor:
+    """The loss as functional.cross_entropy gives it."""
+    options = {"reduction": "mean"} | options
+    weighting = {name: options.pop(name) for name in WEIGHTING if name in options}
+    of_rows = definition_of_probabilities if target.shape == input.shape else definition
+    return reduced(*of_rows(input, target, **options), **weighting)
+
+
+# Results
+
+
+def upstream_of(value: Tensor) -> Tensor:
+    """Random numbers, the same in every type."""
+    generator = torch.Generator().manual_seed(3)
+    upstream = torch.randn(value.shape, generator=generator, dtype=torch.float64)
+    return upstream.to(torch.bfloat16).to(value.dtype)
+
+
+def results(function: Any, input: Tensor, target: Tensor, *, curved: bool = False, **options: Any):
+    """Value, gradient for a random upstream and, if `curved`, how that gradient bends."""
+    leaf = input.detach().requires_grad_()
+    value = function(leaf, target, **options)
+    (slope,) = torch.autograd.grad(value, leaf, upstream_of(value), create_graph=curved)
+    found = [value.detach(), slope.detach()]
+    if curved:
+        along = torch.sin(7 * torch.arange(slope.numel()) + 1.0).reshape(slope.shape)
+        found += torch.autograd.grad((slope * along).sum(), leaf)
+    return found
+
+
+def results_of_both(
+    function: Any, input: Tensor, target: Tensor, *, curved: bool = False, **options: Any
+):
+    """Value, gradients by logits and by target, and if `curved` how these bend."""
+    leaves = input.detach().requires_grad_(), target.detach().requires_grad_()
+    value = function(*leaves, **options)
+    slopes = torch.autograd.grad(value, leaves, upstream_of(value), create_graph=curved)
+    found = [value.detach(), *(slope.detach() for slope in slopes)]
+    if curved:
+        along = sum((torch.sin(7 * slope.detach()) * slope).sum() for slope in slopes)
+        found += torch.autograd.grad(along, leaves)
+    return found
+
+
+def on(engine: str):
+    """Our function on one engine."""
+
+    def cross_entropy(*tensors: Tensor, **options: Any) -> Tensor:
+        with onepass.engine(engine):
+            return F.cross_entropy(*tensors, **options)
+
+    return cross_entropy
+
+
+def same(ours: list[Tensor], theirs: list[Tensor], tolerance: float, message: str = "") -> None:
+    assert len(ours) == len(theirs)
+    for place, (a, b) in enumerate(zip(ours, theirs, strict=True)):
+        what = f"{message}: {place} of value, gradients, second derivatives"
+        assert a.shape == b.shape, what
+        finite = a.isfinite() & b.isfinite()
+        assert torch.equal(a[~finite].double().nan_to_num(5), b[~finite].double().nan_to_num(5)), (
+            what
+        )
+        assert_same(a[finite].double(), b[finite].double(), tolerance, what)
+
+
+# Calls
+
+
+def logits(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return (3 * torch.randn(shape, generator=generator, dtype=torch.float64)).to(dtype)
+
+
+def labels(input: Tensor, ignore_index: int | None = None, dim: int = 1, seed: int = 1) -> Tensor:
+    """A class for each row; some are `ignore_index`, but the first is the second class."""
+    axis = dim if input.dim() > 1 else 0
+    shape = [size for k, size in enumerate(input.shape) if k != axis % input.dim()]
+    generator = torch.Generator().manual_seed(seed)
+    label = torch.randint(0, input.shape[axis], shape, generator=generator)
+    label.flatten()[:1] = min(1, input.shape[axis] - 1)
+    if ignore_index is not None:
+        ignored = torch.rand(shape, generator=generator) < 0.25
+        ignored.flatten()[:1] = False
+        label = torch.where(ignored, ignore_index, label)
+    return label
+
+
+def class_weight(classes: int, dtype: torch.dtype = torch.float64) -> Tensor:
+    """Of every size; the first class has none if there are others."""
+    weight = torch.linspace(0.0 if classes > 1 else 0.5, 2.0, classes, dtype=torch.float64)
+    return weight.to(dtype)
+
+
+def options_of(name: str, classes: int) -> dict[str, Any]:
+    """A set of options; `kept` is a class and still is ignored."""
+    weight = class_weight(classes)
+    return {
+        "plain": {},
+        "ignored": {"ignore_index": -100},
+        "kept": {"ignore_index": classes - 1},
+        "weight": {"weight": weight, "ignore_index": -100},
+        "smoothed": {"label_smoothing": 0.1},
+        "all smoothed": {"label_smoothing": 1.0},
+        "together": {"weight": weight, "label_smoothing": 0.1, "ignore_index": 255},
+        "z_loss": {"z_loss": 1e-2, "ignore_index": -100},
+        "softcap": {"softcap": 4.0},
+        "everything": {
+            "weight": weight, "label_smoothing": 0.2, "ignore_index": -1, "z_loss": 0.1,
+            "softcap": 5.0,
+        },
+    }[name]  # fmt: skip
+
+
+TORCHS = ("plain", "ignored", "kept", "weight", "smoothed", "all smoothed", "together")
+BEYOND = ("z_loss", "softcap", "everything")
+
+# What a kernel may meet: rows along which to go, rows side by side, rows that lie so already, each
+# in more than one turn; and what one turn does.
+LAST, FEW, ADJACENT, ALONE = (70, 300), (300, 7), (2, 5, 8, 9), (30, 6)
+KERNELS = (LAST, FEW, ADJACENT, ALONE)
+
+
+# Checks, each of which some mutant must fail
+
+
+def rows_are_the_definitions(name: str, engine: str = "cpu", shapes: Any = KERNELS) -> None:
+    """Value and gradient, float64, every reduction."""
+    for shape in shapes:
+        input = logits(*shape)
+        options = options_of(name, shape[1])
+        target = labels(input, options.get("ignore_index"))
+        for reduction in REDUCTIONS:
+            given = {**options, "reduction": reduction}
+            ours = results(on(engine), input, target, **given)
+            theirs = results(by_hand, input, target, **given)
+            same(ours, theirs, EXACT, f"{shape} {name} {reduction}")
+
+
+def confident_rows_do_not_cancel(dtype: torch.dtype, engine: str = "cpu") -> None:
+    """The loss, and the slope at the label, to the last digits of the arithmetic."""
+    farthest = {torch.float64: 500.0, torch.float16: 8.0}.get(dtype, 60.0)
+    eps = {torch.float64: 1e-13}.get(dtype, 4e-6)
+    rounding = 0.0 if dtype.itemsize > 2 else torch.finfo(dtype).eps / 2
+    for classes, axis in ((3, 1), (40, 1), (300, 1), (5, -1), (300, -1)):
+        ahead = torch.linspace(0.0, farthest, 24).to(dtype)
+        place = torch.arange(24) % classes
+        input = torch.zeros(24, classes, dtype=dtype)
+        input[torch.arange(24), place] = ahead
+        input[:, -1] -= 1  # others are not all alike
+        label = torch.where(torch.arange(24) % 5 == 4, (place + 1) % classes, place)
+        if axis == -1:  # rows that lie side by side
+            input, label = input.t().contiguous().t().unsqueeze(0).movedim(-1, 1), label[None]
+        ours = results(on(engine), input, label, reduction="none")
+        theirs = results(by_hand, input.double(), label, reduction="none")
+        # Rows side by side are summed one class after the other.
+        summing = classes * eps / 64 if axis == -1 else 0.0
+        for a, b in zip(ours, theirs, strict=True):
+            room = (eps + summing + rounding) * b.abs() + torch.finfo(dtype).smallest_normal * 0.1
+            assert ((a.double() - b).abs() <= room).all(), f"{dtype} {classes} {axis}"
+
+
+def hurt(input: Tensor, rows: Tensor) -> Tensor:
+    """What no row may hold, in those rows; the class axis is 1."""
+    bad = torch.tensor([NAN, INF, -INF, 1e308], dtype=input.dtype)
+    fill = bad[torch.arange(input.numel()) % 4].reshape(input.shape)
+    return torch.where(rows.unsqueeze(1), fill, input)
+
+
+def what_does_not_count_is_nothing(how: str, engine: str = "cpu", name: str = "plain") -> None:
+    """Rows that hold nan and infinities: value of the others alone, gradient exactly 0."""
+    for shape in KERNELS:
+        clean = logits(*shape)
+        options = dict(options_of(name, shape[1]))
+        ignore_index = options.setdefault("ignore_index", -100)
+        target = labels(clean, seed=5)
+        out = torch.rand(target.shape, generator=torch.Generator().manual_seed(6)) < 0.3
+        if how == "ignored":
+            target = torch.where(out, ignore_index, target)
+            given: dict[str, Any] = {}
+        elif how == "masked":
+            target = torch.where(out, 99999, target)  # no class, and nobody may look
+            given = {"mask": ~out}
+        else:
+            given = {"sample_weight": torch.where(out, 0.0, 1.5)}
+        for reduction in REDUCTIONS:
+            given["reduction"] = reduction
+            ours = results(on(engine), hurt(clean, out), target, **options, **given)
+            inside = torch.where(out, 0, target) if how == "masked" else target
+            theirs = results(by_hand, clean, inside, **options, **given)
+            same(ours, theirs, EXACT, f"{how} {shape} {reduction}")
+            assert not ours[1].movedim(1, -1)[out].any()
+
+
+def row_weights_weigh_and_count(
+    engine: str = "cpu", name: str = "weight", shapes: Any = KERNELS
+) -> None:
+    """sample_weight, mask and normalizer, alone and together, against the table of reductions."""
+    for shape in shapes:
+        input = logits(*shape)
+        options = options_of(name, shape[1])
+        target = labels(input, options.get("ignore_index"))
+        generator = torch.Generator().manual_seed(8)
+        weights = torch.rand(target.shape, generator=generator, dtype=torch.float64)
+        weights[0] = 0.0  # a whole row of the batch
+        mask = torch.rand(target.shape, generator=generator) < 0.7
+        for weight in (None, weights, weights[..., :1]):
+            for selection in (None, mask):
+                for normalizer in (None, 7, torch.tensor(2.5)):
+                    for reduction in REDUCTIONS if normalizer is None else ("mean",):
+                        given = {
+                            "sample_weight": weight, "mask": selection, "normalizer": normalizer,
+                            "reduction": reduction, **options,
+                        }  # fmt: skip
+                        ours = results(on(engine), input, target, **given)
+                        theirs = results(by_hand, input, target, **given)
+                        same(ours, theirs, EXACT, f"{shape} {reduction} {normalizer}")
+
+
+def bits_do_not_depend_on_threads() -> None:
+    """The same value and gradient for 1 and for 2 threads."""
+    before = torch.get_num_threads()
+    try:
+        for shape in ((3000, 300), (40_000, 5), (8, 20, 3000)):
+            input = logits(*shape, dtype=torch.float32)
+            target = labels(input, -100)
+            found = []
+            for threads in (1, 2, 1):
+                torch.set_num_threads(threads)
+                both = ({"reduction": reduction} for reduction in ("mean", "none"))
+                found += [results(on("cpu"), input, target, **given) for given in both]
+            for one, other in ((0, 2), (1, 3), (0, 4), (1, 5)):
+                for a, b in zip(found[one], found[other], strict=True):
+                    assert torch.equal(a, b), f"{shape}"
+            same(found[0], results(by_hand, input, target), 1e-5, f"{shape}")
+    finally:
+        torch.set_num_threads(before)
+
+
+def large_logits_do_not_overflow(engine: str = "cpu", shapes: Any = KERNELS) -> None:
+    """Rows of 1e4 and more, and what one of 1e8 leaves of the others."""
+    for shape in shapes:
+        for size in (1e4, -1e4, 1e8):
+            input = logits(*shape)
+            input[:, 1] += size
+            target = labels(input)
+            ours = results(on(engine), input, target, reduction="none")
+            theirs = results(by_hand, input, target, reduction="none")
+            same(ours, theirs, EXACT, f"{shape} {size}")
+
+
+def a_class_out_of_range_raises(wrong: int | None = None, engine: str = "cpu") -> None:
+    """Whatever the reduction; `wrong` is the number of classes unless given."""
+    for shape in KERNELS:
+        input = logits(*shape)
+        target = labels(input)
+        target.flatten()[0] = shape[1] if wrong is None else wrong
+        kept = target.clone()
+        for reduction in REDUCTIONS:
+            leaf = input.clone().requires_grad_()
+            try:
+                on(engine)(leaf, target, reduction=reduction)
+            except onepass.DomainError as error:
+                place = tuple([0] * target.dim())
+                assert f"got {kept.flatten()[0].item()} at {place}" in str(error)  # noqa: PT017
+            else:
+                raise AssertionError(f"{shape} {reduction}: nothing was raised")
+            assert leaf.grad is None
+            assert torch.equal(leaf, input)
+            assert torch.equal(target, kept)
+
+
+def probabilities(input: Tensor, dim: int = 1) -> Tensor:
+    """Of every row; the smallest are 0."""
+    mass = logits(*input.shape, seed=11).softmax(dim if input.dim() > 1 else 0)
+    return torch.where(mass < 0.002, 0.0, mass)
+
+
+def options_of_probabilities(name: str, classes: int) -> dict[str, Any]:
+    return {k: v for k, v in options_of(name, classes).items() if k != "ignore_index"}
+
+
+def probabilities_are_the_definitions(
+    name: str, engine: str = "cpu", shapes: Any = KERNELS
+) -> None:
+    """Value and both gradients, float64, every reduction."""
+    for shape in shapes:
+        input, options = logits(*shape), options_of_probabilities(name, shape[1])
+        target = probabilities(input)
+        for reduction in REDUCTIONS:
+            given = {**options, "reduction": reduction}
+            ours = results_of_both(on(engine), input, target, **given)
+            theirs = results_of_both(by_hand, input, target, **given)
+            same(ours, theirs, EXACT, f"{shape} {name} {reduction}")
+
+
+def confident_probabilities_do_not_cancel(dtype: torch.dtype, engine: str = "cpu") -> None:
+    """As for class indices, where all the mass is on the class that is ahead."""
+    rel = 1e-6 + torch.finfo(dtype).eps * (dtype.itemsize == 2)
+    for classes in (3, 100):
+        input = torch.zeros(classes, classes).fill_diagonal_(30)
+        one_hot = torch.eye(classes, dtype=dtype)
+        ours = results(on(engine), input.to(dtype), one_hot, reduction="none")
+        theirs = results(by_hand, input.double(), torch.arange(classes), reduction="none")
+        for a, b in zip(ours, theirs, strict=True):
+            assert ((a.double() - b).abs() <= 2 * rel * b.abs()).all(), f"{dtype}"
+
+
+def masked_probabilities_are_nothing(how: str, engine: str = "cpu") -> None:
+    """Rows of nan logits and infinite masses: value of the others, both gradients exactly 0."""
+    for shape in KERNELS:
+        input = logits(*shape)
+        target = probabilities(input)
+        generator = torch.Generator().manual_seed(6)
+        out = torch.rand(target.select(1, 0).shape, generator=generator) < 0.3
+        given: dict[str, Any] = {"mask": ~out}
+        if how == "weighted":
+            given = {"sample_weight": torch.where(out, 0.0, 2.0)}
+        rows = out.unsqueeze(1)
+        for reduction in REDUCTIONS:
+            given["reduction"] = reduction
+            bad = hurt(input, out), torch.where(rows, INF, target)
+            ours = results_of_both(on(engine), *bad, **given)
+            theirs = results_of_both(by_hand, input, target, **given)
+            same(ours, theirs, EXACT, f"{shape} {reduction}")
+            for slope in ours[1:]:
+                assert not slope.movedim(1, -1)[out].any()
+
+
+def smoothing_asks_nothing_of_a_class_without_weight(
+    engine: str = "cpu", shapes: Any = KERNELS
+) -> None:
+    """Not even if that class is impossible."""
+    for shape in shapes:
+        input = logits(*shape)
+        input[:, 0] = -INF
+        target, weight = labels(input).clamp(min=1), class_weight(shape[1])
+        for smoothing in (0.1, 1.0):
+            options = {"weight": weight, "label_smoothing": smoothing, "reduction": "none"}
+            value, slope = results(on(engine), input, target, **options)
+            finite = torch.where(input.isinf(), -1e4, input)
+            same([value, slope], results(by_hand, finite, target, **options), 1e-10)
+            assert not slope[:, 0].any()

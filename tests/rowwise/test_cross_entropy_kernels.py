@@ -1,0 +1,392 @@
+"""The kernels of cross_entropy: golden text, machine code, and mutants that the checks catch."""
+
+import difflib
+import platform
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from unittest import mock
+
+import numba.core.codegen
+import pytest
+import torch
+
+from onepass.rowwise import cross_entropy
+from onepass.runtime import kernels, rows
+from tests.rowwise.cross_entropy import (
+    ADJACENT,
+    ALONE,
+    FEW,
+    LAST,
+    a_class_out_of_range_raises,
+    class_weight,
+    confident_probabilities_do_not_cancel,
+    confident_rows_do_not_cancel,
+    labels,
+    large_logits_do_not_overflow,
+    logits,
+    masked_probabilities_are_nothing,
+    on,
+    probabilities_are_the_definitions,
+    results,
+    row_weights_weigh_and_count,
+    rows_are_the_definitions,
+    smoothing_asks_nothing_of_a_class_without_weight,
+    what_does_not_count_is_nothing,
+)
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "rows" / "cpu"
+F32, BF16 = torch.float32, torch.bfloat16
+WEIGHTED = {"weight": class_weight(300, F32), "label_smoothing": 0.1}
+
+# What golden files show: the shape that chooses the kernel, the type, the options, and whether
+# the kernel is that of the gradient.
+CASES = {
+    "along": (LAST, F32, {}, True),
+    "along_smoothed_weighted": (LAST, F32, WEIGHTED, True),
+    "across": (FEW, F32, {}, True),
+    "across_adjacent": (ADJACENT, F32, {}, True),
+    "along_values": (LAST, F32, {"reduction": "none"}, False),
+    "along_bfloat16": (LAST, BF16, {}, True),
+    "across_bfloat16": (FEW, BF16, {}, True),
+}
+EVERY_CASE = pytest.mark.parametrize("name", CASES)
+
+
+def called(shape, dtype, options, gradient):
+    """The loss of that kind of call, by the CPU engine."""
+    input = logits(*shape, dtype=dtype)
+    if gradient:
+        return results(on("cpu"), input, labels(input), **options)
+    return on("cpu")(input, labels(input), **options)
+
+
+@pytest.fixture
+def fresh(monkeypatch):
+    """No kernel of the loss is loaded yet, and what is loaded is forgotten afterwards."""
+    for loss in (cross_entropy.of_labels, cross_entropy.of_probabilities):
+        monkeypatch.setattr(loss, "kernels", {})
+
+
+@pytest.fixture
+def printed(fresh, monkeypatch):
+    """The kernel of a case: its text and its signature, those of the pass over labels apart."""
+
+    def noted(name):
+        loaded, load = [], kernels.load
+        monkeypatch.setattr(
+            kernels, "load", lambda text, signature: loaded.append((text, signature)) or
+            load(text, signature),
+        )  # fmt: skip
+        called(*CASES[name])
+        found = [kernel for kernel in loaded if "kernel = tallied" not in kernel[0]]
+        assert len(found) == 1
+        return found[0]
+
+    return noted
+
+
+# Golden files
+
+
+@EVERY_CASE
+def test_text_is_the_golden_one(name, printed, request):
+    path, (text, _) = GOLDEN / f"cross_entropy_{name}.py.txt", printed(name)
+    if request.config.getoption("--accept"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    accepted = path.read_text() if path.exists() else ""
+    compared = (accepted.splitlines(keepends=True), text.splitlines(keepends=True))
+    lines = difflib.unified_diff(*compared, f"{path.name} (accepted)", f"{path.name} (printed)")
+    assert text == accepted, "`pytest --accept` rewrites golden files:\n" + "".join(lines)
+
+
+def test_every_golden_file_belongs_to_a_case():
+    found = {path.name for path in GOLDEN.glob("cross_entropy_*")}
+    assert found == {f"cross_entropy_{name}.py.txt" for name in CASES}
+
+
+def test_cases_are_different_kernels(printed):
+    texts = {printed(name)[0] for name in ("along", "across")}
+    assert len(texts) == 2
+
+
+# Machine code
+
+
+def compiled(text, signature):
+    """Assembly and object code, as the engine makes them."""
+    libraries = []
+    whole = numba.core.codegen.CPUCodeLibrary._get_compiled_object
+
+    def noted(library):
+        libraries.append(library)
+        return whole(library)
+
+    with mock.patch.object(numba.core.codegen.CPUCodeLibrary, "_get_compiled_object", noted):
+        code = kernels.compiled(text, signature, "onepass_tested")
+    return libraries[0].get_asm_str(), code
+
+
+# Of the arithmetic of every class: sums, the largest, and the polynomial of exp.
+PACKED = {
+    "sums": re.compile(r"vaddps\s[^\n]*%[yz]mm"),
+    "the largest": re.compile(r"v(?:max|cmp\w*)ps\s[^\n]*%[yz]mm"),
+    "exponentials": re.compile(r"vfn?madd\d*ps\s[^\n]*%[yz]mm"),
+}
+
+
+@EVERY_CASE
+def test_machine_code_is_vectorised_and_calls_nothing_unknown(name, printed, tmp_path):
+    assembly, code = compiled(*printed(name))
+    if platform.machine() in ("x86_64", "AMD64"):
+        missing = [what for what, pattern in PACKED.items() if not pattern.search(assembly)]
+        assert not missing
+    if shutil.which("nm"):
+        (tmp_path / "kernel.o").write_bytes(code)
+        command = ["nm", tmp_path / "kernel.o"]
+        symbols = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        assert re.search(r" T onepass_tested$", symbols, re.MULTILINE)
+        assert set(re.findall(r" U _?(\w+)", symbols)) <= {"memset", "memcpy"}
+
+
+def test_a_loop_that_is_not_vectorised_would_be_noticed(printed, monkeypatch):
+    kernel = printed("along_values")
+    monkeypatch.setenv("NUMBA_LOOP_VECTORIZE", "0")
+    assembly, _ = compiled(*kernel)
+    assert "onepass_tested" in assembly
+    assert not PACKED["sums"].search(assembly)
+
+
+# Mutants: what is wrong; what the text says, and what a mistaken one would; the check that fails
+
+
+def labelled(name, shape):
+    return lambda: rows_are_the_definitions(name, shapes=[shape])
+
+
+def massed(name, shape=LAST):
+    return lambda: probabilities_are_the_definitions(name, shapes=[shape])
+
+
+def weighed(shape):
+    return lambda: row_weights_weigh_and_count(shapes=[shape])
+
+
+def of_float64(check):
+    return lambda: check(torch.float64)
+
+
+def of_float32(check):
+    return lambda: check(torch.float32)
+
+
+def long_rows():
+    rows_are_the_definitions("plain", shapes=[(3, 2500)])
+
+
+def ignored():
+    what_does_not_count_is_nothing("ignored")
+
+
+def large_logits():
+    large_logits_do_not_overflow(shapes=[LAST])
+
+
+CONFIDENT = of_float64(confident_rows_do_not_cancel)
+SURE = of_float32(confident_probabilities_do_not_cancel)
+
+MUTANTS = {
+    "ignore_index dropped": (
+        "counts = label != ignore_index",
+        "counts = label == label",
+        labelled("kept", FEW),
+    ),
+    "smoothing over one class fewer": (
+        "real(spread), real(spread_mass)",
+        "real(spread * classes / (classes - 1)), real(spread_mass)",
+        labelled("smoothed", FEW),
+    ),
+    "the class before, along": (
+        "at, end = first + label, first + classes",
+        "at, end = first + max(label - 1, 0), first + classes",
+        labelled("plain", LAST),
+    ),
+    "the class before, across": (
+        "label = max(read(label_at, p), int32(0))\n",
+        "label = max(read(label_at, p) - int32(1), int32(0))\n",
+        labelled("plain", FEW),
+    ),
+    "class weight dropped": (
+        "share = keep * class_weight(class_weight_at, max(label, int32(0)))",
+        "share = keep",
+        labelled("weight", FEW),
+    ),
+    "class weight does not count": (
+        "one = float64(class_weight(class_weight_at, max(label, 0)))",
+        "one = float64(1.0)",
+        labelled("weight", ALONE),
+    ),
+    "slope at the label cancels": (
+        "slope = (mass * itself - share * others) / whole",
+        "slope = (mass + share) * itself / whole - share",
+        CONFIDENT,
+    ),
+    "value at the label cancels": (
+        "size = where(own == real(0.0), log1p(others), log(whole))",
+        "size = log(whole)",
+        CONFIDENT,
+    ),
+    "the label among the others": (
+        "other = where(read(label_at, p) == int32(c), real(0.0), e)",
+        "other = e",
+        labelled("plain", FEW),
+    ),
+    "classes behind the label left out": (
+        "others = others + exponentials(input_at, gradient_input_at, at + 1, end, top, cap)",
+        "others = others + 0.0",
+        labelled("plain", LAST),
+    ),
+    "last run skipped": (
+        "for run in range(first, end, RUN):",
+        "for run in range(first, max(end - RUN, first + 1), RUN):",
+        long_rows,
+    ),
+    "last row skipped": (
+        "count = min(at_once, rows - row)",
+        "count = min(at_once, rows - row - 1)",
+        labelled("plain", LAST),
+    ),
+    "every tile the first": (
+        "(start if ADJACENT else start * classes)",
+        "0",
+        labelled("plain", FEW),
+    ),
+    "sums of tiles lost": (
+        "write(partials_at, block, of_legal(total, counted))",
+        "write(partials_at, 0, of_legal(total, counted))",
+        labelled("plain", FEW),
+    ),
+    "row weight not in the value": (
+        "float64(0.0), weight * float64(value))",
+        "float64(0.0), float64(value))",
+        weighed(FEW),
+    ),
+    "row weight not in the gradient": (
+        "factor = real(scale * weight)",
+        "factor = real(scale)",
+        weighed(FEW),
+    ),
+    "row weight does not count": (
+        "one = one * read(weight_at, row + p)",
+        "one = one * 1.0",
+        weighed(ALONE),
+    ),
+    "ignored rows multiplied by 0": (
+        "where(label < int32(0), real(0.0), slope)",
+        "where(label < int32(0), real(0.0) * slope, slope)",
+        ignored,
+    ),
+    "ignored values multiplied by 0": (
+        "loss = where(label < int32(0), float64(0.0), weight * float64(value))",
+        "loss = where(label < int32(0), 0.0 * float64(value), weight * float64(value))",
+        ignored,
+    ),
+    "exponentials not shifted": (
+        "e = exp(logit(input_at, i, cap) - top)",
+        "e = exp(logit(input_at, i, cap)) * exp(-top)",
+        large_logits,
+    ),
+    "one class too many": (
+        "legal = both(label >= 0, label < classes)",
+        "legal = both(label >= 0, label <= classes)",
+        a_class_out_of_range_raises,
+    ),
+    "z_loss not squared": (
+        "value = value + z_loss * size * size",
+        "value = value + z_loss * size",
+        labelled("z_loss", FEW),
+    ),
+    "half the slope of z_loss": (
+        "real(2.0) * z_loss * size",
+        "z_loss * size",
+        labelled("z_loss", FEW),
+    ),
+    "softcap not differentiated at the label": (
+        "slope = slope * flattened(logit(input_at, at, cap), cap)",
+        "slope = slope * real(1.0)",
+        labelled("softcap", LAST),
+    ),
+    "smoothing pulls at all classes alike": (
+        "pull * class_weight(class_weight_at, i - first)",
+        "pull",
+        labelled("together", LAST),
+    ),
+    "smoothing charges classes without weight": (
+        "if SMOOTHED and weight != real(0.0):",
+        "if SMOOTHED:",
+        lambda: smoothing_asks_nothing_of_a_class_without_weight("cpu", [FEW]),
+    ),
+    "probabilities smoothed without making room": (
+        "mass = keep * mass + spread",
+        "mass = mass + spread",
+        massed("smoothed"),
+    ),
+    "probabilities without class weights": (
+        "mass = where(weight == real(0.0), real(0.0), weight * mass)",
+        "mass = mass * real(1.0)",
+        massed("weight"),
+    ),
+    "the best class counted twice": (
+        "one = where(i == best, real(0.0), one)",
+        "one = one * real(1.0)",
+        massed("plain"),
+    ),
+    "slope at the best class cancels": (
+        "slope = factor * (mass - own_mass * others) / whole",
+        "slope = factor * ((mass + own_mass) / whole - own_mass)",
+        SURE,
+    ),
+    "the target's slope without the mean": (
+        "slope = factor * weight * (size - logit(input_at, i, cap))",
+        "slope = weight * (size - logit(input_at, i, cap))",
+        massed("plain"),
+    ),
+    "masked targets have slopes": (
+        "used = both(row_counts, weight != real(0.0))",
+        "used = weight != real(0.0)",
+        lambda: masked_probabilities_are_nothing("masked"),
+    ),
+}
+
+
+@pytest.mark.parametrize("was, becomes, check", MUTANTS.values(), ids=MUTANTS)
+@pytest.mark.usefixtures("fresh")
+def test_a_mutant_is_caught(was, becomes, check, monkeypatch):
+    text, found = rows.printer.text, []
+
+    def mistaken(*arguments):
+        printed = text(*arguments)
+        found.append(was in printed)
+        return printed.replace(was, becomes)
+
+    monkeypatch.setattr(rows.printer, "text", mistaken)
+    caught = None
+    try:
+        check()
+    except AssertionError as error:
+        caught = error
+    assert any(found), f"no kernel of this check says {was!r}: the mutant is out of date"
+    assert caught is not None
+
+
+@pytest.mark.parametrize("check", [check for *_, check in MUTANTS.values()], ids=MUTANTS)
+@pytest.mark.usefixtures("fresh")
+def test_what_catches_the_mutant_passes_without_it(check):
+    check()
+
+
+def test_a_mutant_that_is_out_of_date_is_noticed(monkeypatch, fresh):
+    with pytest.raises(AssertionError, match="the mutant is out of date"):
+        test_a_mutant_is_caught("no such text", "", labelled("plain", FEW), monkeypatch)
