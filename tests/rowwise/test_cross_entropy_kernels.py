@@ -294,7 +294,7 @@ MUTANTS = {
         ignored,
     ),
     "exponentials not shifted": (
-        "e = exp(logit(input_at, i, cap) - top)",
+        "e = exp(apart(logit(input_at, i, cap), top))",
         "e = exp(logit(input_at, i, cap)) * exp(-top)",
         large_logits,
     ),
@@ -349,13 +349,13 @@ MUTANTS = {
         SURE,
     ),
     "the target's slope without the mean": (
-        "slope = factor * weight * (size - logit(input_at, i, cap))",
-        "slope = weight * (size - logit(input_at, i, cap))",
+        "slope = factor * weight * surprise",
+        "slope = weight * surprise",
         massed("plain"),
     ),
     "masked targets have slopes": (
-        "used = both(row_counts, weight != real(0.0))",
-        "used = weight != real(0.0)",
+        "used = both(used, both(row_counts, weight != real(0.0)))",
+        "used = both(used, weight != real(0.0))",
         lambda: masked_probabilities_are_nothing("masked"),
     ),
 }

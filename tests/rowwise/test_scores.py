@@ -381,10 +381,7 @@ def test_a_row_without_a_batch_takes_a_target_with_one(name):
         same([found], [value])
         # torch's own gradient raises here for nll_loss.
         expected = results(torchs(name), scores(5), tensor(2), reduction=reduction)[1]
-        if value.shape == ():
-            same([slope], [expected])
-        else:
-            same([slope.sign()], [expected.sign() * (slope[2].sign() * expected[2].sign())])
+        same([slope], [expected])
 
 
 def test_a_broadcast_target_is_every_rows():
@@ -472,10 +469,8 @@ def test_more_rows_than_half_can_count(dtype, name, engine):
     target = torch.zeros(rows, dtype=torch.int64)
     for weight in (None, torch.ones(2, dtype=dtype)):
         value, slope = results(on(engine, name), input, target, weight=weight)
-        upstream = results(torchs(name), torch.zeros(1, 2), tensor([0]))[1]  # its sign alone
         assert value.item() == {"nll_loss": 0.5, "multi_margin_loss": 0.25}[name]
         assert slope[:, 0].all()
-        assert not upstream[:, 0].isnan().any()
         of_label = slope[:, 0].double().sum().item()
         expected = results(by_hand(name), input.double(), target)[1][:, 0].sum().item()
         assert of_label == pytest.approx(expected, rel=0.05)  # subnormal slopes of float16
