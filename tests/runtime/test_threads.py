@@ -200,7 +200,7 @@ def test_many_python_threads_call_at_once(team):
 
 def test_a_kernel_lets_other_threads_run(team):
     torch.set_num_threads(1 if team == "python" else 2)
-    x, ticks, stop = torch.randn(4_000_000), [], threading.Event()
+    x, ticks, stop = torch.randn(30_000_000), [], threading.Event()
 
     def tick():
         while not stop.is_set():

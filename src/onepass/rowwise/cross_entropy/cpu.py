@@ -246,13 +246,13 @@ def along(
             for p in range(count):
                 first, label = (row + p) * classes, read(label_at, p)
                 if label >= 0:
+                    slope, at = read(own_at, p), first + label
+                    if CAPPED:
+                        slope = slope * flattened(logit(input_at, at, cap), cap)
                     slopes(
                         input_at, class_weight_at, gradient_input_at, first, first + classes,
                         read(top_at, p), read(common_at, p), read(short_at, p), cap,
                     )  # fmt: skip
-                    slope, at = read(own_at, p), first + label
-                    if CAPPED:
-                        slope = slope * flattened(logit(input_at, at, cap), cap)
                     store(gradient_input_at, at, slope)
                 else:
                     clear(gradient_input_at, first, first + classes)
@@ -463,13 +463,13 @@ def along_probabilities(
                     mass = mass + real(2.0) * z_loss * (log1p(others) + top)
                 own_mass, whole = read(own_mass_at, p), real(1.0) + others
                 if counts(weight_at, row + p):
+                    slope = factor * (mass - own_mass * others) / whole
+                    if CAPPED:
+                        slope = slope * flattened(logit(input_at, best, cap), cap)
                     input_slopes(
                         input_at, target_at, class_weight_at, gradient_input_at, first, end, top,
                         factor * (mass + own_mass) / whole, factor, keep, spread, cap,
                     )  # fmt: skip
-                    slope = factor * (mass - own_mass * others) / whole
-                    if CAPPED:
-                        slope = slope * flattened(logit(input_at, best, cap), cap)
                     store(gradient_input_at, best, slope)
                 else:
                     clear(gradient_input_at, first, end)
