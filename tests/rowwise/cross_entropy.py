@@ -163,7 +163,9 @@ def on(engine: str):
     return cross_entropy
 
 
-def same(ours: list[Tensor], theirs: list[Tensor], tolerance: float, message: str = "") -> None:
+def assert_all_same(
+    ours: list[Tensor], theirs: list[Tensor], tolerance: float, message: str = ""
+) -> None:
     assert len(ours) == len(theirs)
     for place, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         what = f"{message}: {place} of value, gradients, second derivatives"
@@ -235,7 +237,7 @@ KERNELS = (LAST, FEW, ADJACENT, ALONE)
 # Checks, each of which some mutant must fail
 
 
-def rows_are_the_definitions(name: str, engine: str = "cpu", shapes: Any = KERNELS) -> None:
+def assert_rows_are_the_definitions(name: str, engine: str = "cpu", shapes: Any = KERNELS) -> None:
     """Value and gradient, float64, every reduction."""
     for shape in shapes:
         input = logits(*shape)
@@ -245,10 +247,10 @@ def rows_are_the_definitions(name: str, engine: str = "cpu", shapes: Any = KERNE
             given = {**options, "reduction": reduction}
             ours = results(on(engine), input, target, **given)
             theirs = results(by_hand, input, target, **given)
-            same(ours, theirs, EXACT, f"{shape} {name} {reduction}")
+            assert_all_same(ours, theirs, EXACT, f"{shape} {name} {reduction}")
 
 
-def confident_rows_do_not_cancel(dtype: torch.dtype, engine: str = "cpu") -> None:
+def assert_confident_rows_do_not_cancel(dtype: torch.dtype, engine: str = "cpu") -> None:
     """The loss, and the slope at the label, to the last digits of the arithmetic."""
     farthest = {torch.float64: 500.0, torch.float16: 8.0}.get(dtype, 60.0)
     eps = {torch.float64: 1e-13}.get(dtype, 4e-6)
@@ -278,7 +280,9 @@ def hurt(input: Tensor, rows: Tensor) -> Tensor:
     return torch.where(rows.unsqueeze(1), fill, input)
 
 
-def what_does_not_count_is_nothing(how: str, engine: str = "cpu", name: str = "plain") -> None:
+def assert_what_does_not_count_is_nothing(
+    how: str, engine: str = "cpu", name: str = "plain"
+) -> None:
     """Rows that hold nan and infinities: value of the others alone, gradient exactly 0."""
     for shape in KERNELS:
         clean = logits(*shape)
@@ -299,11 +303,11 @@ def what_does_not_count_is_nothing(how: str, engine: str = "cpu", name: str = "p
             ours = results(on(engine), hurt(clean, out), target, **options, **given)
             inside = torch.where(out, 0, target) if how == "masked" else target
             theirs = results(by_hand, clean, inside, **options, **given)
-            same(ours, theirs, EXACT, f"{how} {shape} {reduction}")
+            assert_all_same(ours, theirs, EXACT, f"{how} {shape} {reduction}")
             assert not ours[1].movedim(1, -1)[out].any()
 
 
-def row_weights_weigh_and_count(
+def assert_row_weights_weigh_and_count(
     engine: str = "cpu", name: str = "weight", shapes: Any = KERNELS
 ) -> None:
     """sample_weight, mask and normalizer, alone and together, against the table of reductions."""
@@ -325,10 +329,10 @@ def row_weights_weigh_and_count(
                         }  # fmt: skip
                         ours = results(on(engine), input, target, **given)
                         theirs = results(by_hand, input, target, **given)
-                        same(ours, theirs, EXACT, f"{shape} {reduction} {normalizer}")
+                        assert_all_same(ours, theirs, EXACT, f"{shape} {reduction} {normalizer}")
 
 
-def bits_do_not_depend_on_threads() -> None:
+def assert_bits_do_not_depend_on_threads() -> None:
     """The same value and gradient for 1 and for 2 threads."""
     before = torch.get_num_threads()
     try:
@@ -343,12 +347,12 @@ def bits_do_not_depend_on_threads() -> None:
             for one, other in ((0, 2), (1, 3), (0, 4), (1, 5)):
                 for a, b in zip(found[one], found[other], strict=True):
                     assert torch.equal(a, b), f"{shape}"
-            same(found[0], results(by_hand, input, target), 1e-5, f"{shape}")
+            assert_all_same(found[0], results(by_hand, input, target), 1e-5, f"{shape}")
     finally:
         torch.set_num_threads(before)
 
 
-def large_logits_do_not_overflow(engine: str = "cpu", shapes: Any = KERNELS) -> None:
+def assert_large_logits_do_not_overflow(engine: str = "cpu", shapes: Any = KERNELS) -> None:
     """Rows of 1e4 and more, and what one of 1e8 leaves of the others."""
     for shape in shapes:
         for size in (1e4, -1e4, 1e8):
@@ -357,10 +361,10 @@ def large_logits_do_not_overflow(engine: str = "cpu", shapes: Any = KERNELS) -> 
             target = labels(input)
             ours = results(on(engine), input, target, reduction="none")
             theirs = results(by_hand, input, target, reduction="none")
-            same(ours, theirs, EXACT, f"{shape} {size}")
+            assert_all_same(ours, theirs, EXACT, f"{shape} {size}")
 
 
-def a_class_out_of_range_raises(wrong: int | None = None, engine: str = "cpu") -> None:
+def assert_a_class_out_of_range_raises(wrong: int | None = None, engine: str = "cpu") -> None:
     """Whatever the reduction; `wrong` is the number of classes unless given."""
     for shape in KERNELS:
         input = logits(*shape)
@@ -391,7 +395,7 @@ def options_of_probabilities(name: str, classes: int) -> dict[str, Any]:
     return {k: v for k, v in options_of(name, classes).items() if k != "ignore_index"}
 
 
-def probabilities_are_the_definitions(
+def assert_probabilities_are_the_definitions(
     name: str, engine: str = "cpu", shapes: Any = KERNELS
 ) -> None:
     """Value and both gradients, float64, every reduction."""
@@ -402,10 +406,10 @@ def probabilities_are_the_definitions(
             given = {**options, "reduction": reduction}
             ours = results_of_both(on(engine), input, target, **given)
             theirs = results_of_both(by_hand, input, target, **given)
-            same(ours, theirs, EXACT, f"{shape} {name} {reduction}")
+            assert_all_same(ours, theirs, EXACT, f"{shape} {name} {reduction}")
 
 
-def confident_probabilities_do_not_cancel(dtype: torch.dtype, engine: str = "cpu") -> None:
+def assert_confident_probabilities_do_not_cancel(dtype: torch.dtype, engine: str = "cpu") -> None:
     """As for class indices, where all the mass is on the class that is ahead."""
     rel = 1e-6 + torch.finfo(dtype).eps * (dtype.itemsize == 2)
     for classes in (3, 100):
@@ -417,7 +421,7 @@ def confident_probabilities_do_not_cancel(dtype: torch.dtype, engine: str = "cpu
             assert ((a.double() - b).abs() <= 2 * rel * b.abs()).all(), f"{dtype}"
 
 
-def masked_probabilities_are_nothing(how: str, engine: str = "cpu") -> None:
+def assert_masked_probabilities_are_nothing(how: str, engine: str = "cpu") -> None:
     """Rows of nan logits and infinite masses: value of the others, both gradients exactly 0."""
     for shape in KERNELS:
         input = logits(*shape)
@@ -433,12 +437,12 @@ def masked_probabilities_are_nothing(how: str, engine: str = "cpu") -> None:
             bad = hurt(input, out), torch.where(rows, INF, target)
             ours = results_of_both(on(engine), *bad, **given)
             theirs = results_of_both(by_hand, input, target, **given)
-            same(ours, theirs, EXACT, f"{shape} {reduction}")
+            assert_all_same(ours, theirs, EXACT, f"{shape} {reduction}")
             for slope in ours[1:]:
                 assert not slope.movedim(1, -1)[out].any()
 
 
-def smoothing_asks_nothing_of_a_class_without_weight(
+def assert_smoothing_asks_nothing_of_a_class_without_weight(
     engine: str = "cpu", shapes: Any = KERNELS
 ) -> None:
     """Not even if that class is impossible."""
@@ -450,5 +454,5 @@ def smoothing_asks_nothing_of_a_class_without_weight(
             options = {"weight": weight, "label_smoothing": smoothing, "reduction": "none"}
             value, slope = results(on(engine), input, target, **options)
             finite = torch.where(input.isinf(), -1e4, input)
-            same([value, slope], results(by_hand, finite, target, **options), 1e-10)
+            assert_all_same([value, slope], results(by_hand, finite, target, **options), 1e-10)
             assert not slope[:, 0].any()

@@ -29,30 +29,30 @@ from tests.rowwise.cross_entropy import (
     NAN,
     REDUCTIONS,
     TORCHS,
-    a_class_out_of_range_raises,
-    bits_do_not_depend_on_threads,
+    assert_a_class_out_of_range_raises,
+    assert_all_same,
+    assert_bits_do_not_depend_on_threads,
+    assert_confident_probabilities_do_not_cancel,
+    assert_confident_rows_do_not_cancel,
+    assert_large_logits_do_not_overflow,
+    assert_masked_probabilities_are_nothing,
+    assert_probabilities_are_the_definitions,
+    assert_row_weights_weigh_and_count,
+    assert_rows_are_the_definitions,
+    assert_smoothing_asks_nothing_of_a_class_without_weight,
+    assert_what_does_not_count_is_nothing,
     by_hand,
     class_weight,
-    confident_probabilities_do_not_cancel,
-    confident_rows_do_not_cancel,
     definition,
     labels,
-    large_logits_do_not_overflow,
     logits,
-    masked_probabilities_are_nothing,
     on,
     options_of,
     options_of_probabilities,
     probabilities,
-    probabilities_are_the_definitions,
     results,
     results_of_both,
-    row_weights_weigh_and_count,
-    rows_are_the_definitions,
-    same,
-    smoothing_asks_nothing_of_a_class_without_weight,
     upstream_of,
-    what_does_not_count_is_nothing,
 )
 
 torchs = torch.nn.functional.cross_entropy
@@ -79,7 +79,7 @@ def test_value_and_gradient_are_torchs(shape, name):
         ours = results(on("cpu"), input, target, reduction=reduction, **options)
         theirs = results(torchs, input, target, reduction=reduction, **options)
         if theirs[0].isfinite().all():  # torch divides 0 by 0 if the only class has no weight
-            same(ours, theirs, EXACT, f"{shape} {name} {reduction}")
+            assert_all_same(ours, theirs, EXACT, f"{shape} {name} {reduction}")
         else:
             assert ours[0].isnan().all()
 
@@ -93,7 +93,7 @@ def test_second_derivatives_are_torchs(shape, name):
     for reduction in ("mean", "none"):
         ours = results(on("cpu"), input, target, curved=True, reduction=reduction, **options)
         theirs = results(torchs, input, target, curved=True, reduction=reduction, **options)
-        same(ours, theirs, EXACT, f"{shape} {name} {reduction}")
+        assert_all_same(ours, theirs, EXACT, f"{shape} {name} {reduction}")
 
 
 def layouts(tensor):
@@ -134,7 +134,7 @@ def test_every_layout_has_torchs_results(shape):
                 theirs = results(
                     torchs, input.contiguous(), place.contiguous(), reduction=reduction
                 )
-                same(ours, theirs, EXACT, f"{shape} {input.stride()} {place.stride()}")
+                assert_all_same(ours, theirs, EXACT, f"{shape} {input.stride()} {place.stride()}")
 
 
 def test_channels_last_stays_channels_last():
@@ -158,7 +158,9 @@ def test_any_integer_type_is_a_class_index(dtype, engine):
         for reduction in REDUCTIONS:
             options = {"weight": weight, "ignore_index": 119, "reduction": reduction}
             ours = results(on(engine), input, target.to(dtype), **options)
-            same(ours, results(by_hand, input, target, **options), EXACT, f"{dtype} {reduction}")
+            assert_all_same(
+                ours, results(by_hand, input, target, **options), EXACT, f"{dtype} {reduction}"
+            )
 
 
 @pytest.mark.parametrize("engine", ["auto", "eager"])
@@ -170,7 +172,7 @@ def test_an_index_to_ignore_does_not_wrap_into_a_class(dtype, ignore_index, redu
     input, target = logits(3, 200), tensor([156, 7, 0]).clamp(max=torch.iinfo(dtype).max)
     options = {"ignore_index": ignore_index, "reduction": reduction}
     ours = results(on(engine), input, target.to(dtype), **options)
-    same(ours, results(by_hand, input, target, reduction=reduction), EXACT)
+    assert_all_same(ours, results(by_hand, input, target, reduction=reduction), EXACT)
 
 
 @pytest.mark.parametrize("shape", [(6, 4), (6, 4, 20), (20, 6, 4), (3, 4, 5, 6)], ids=str)
@@ -184,13 +186,17 @@ def test_dim_names_the_class_axis(shape):
             for reduction in REDUCTIONS:
                 ours = results(on("cpu"), input, target, dim=dim, reduction=reduction, **options)
                 value, slope = results(by_hand, moved, target, reduction=reduction, **options)
-                same(ours, [value, slope.movedim(1, dim)], EXACT, f"{shape} {dim} {name}")
+                assert_all_same(
+                    ours, [value, slope.movedim(1, dim)], EXACT, f"{shape} {dim} {name}"
+                )
 
 
 @pytest.mark.parametrize("dim", [0, 1, -1])
 def test_a_single_row_has_one_axis_by_any_name(dim):
     input, target = logits(5), tensor(3)
-    same(results(on("cpu"), input, target, dim=dim), results(torchs, input, target), EXACT)
+    assert_all_same(
+        results(on("cpu"), input, target, dim=dim), results(torchs, input, target), EXACT
+    )
 
 
 @st.composite
@@ -219,7 +225,9 @@ def test_generated_calls_have_the_definitions_results(call):
     ours = results(on("cpu"), input, target, reduction=reduction, **options)
     theirs = results(by_hand, input, target, reduction=reduction, **options)
     if theirs[0].isfinite().all():
-        same(ours, theirs, EXACT, f"{input.shape} {input.stride()} {options} {reduction}")
+        assert_all_same(
+            ours, theirs, EXACT, f"{input.shape} {input.stride()} {options} {reduction}"
+        )
     else:  # nothing counts
         assert torch.equal(ours[0].nan_to_num(), theirs[0].nan_to_num())
 
@@ -227,7 +235,7 @@ def test_generated_calls_have_the_definitions_results(call):
 @ENGINES
 @pytest.mark.parametrize("name", TORCHS + BEYOND)
 def test_rows_are_the_definitions(name, engine):
-    rows_are_the_definitions(name, engine)
+    assert_rows_are_the_definitions(name, engine)
 
 
 @pytest.mark.parametrize("name", BEYOND)
@@ -239,13 +247,13 @@ def test_second_derivatives_are_the_definitions(shape, name):
     for reduction in ("mean", "none"):
         ours = results(on("cpu"), input, target, curved=True, reduction=reduction, **options)
         theirs = results(by_hand, input, target, curved=True, reduction=reduction, **options)
-        same(ours, theirs, 1e-11, f"{shape} {name} {reduction}")
+        assert_all_same(ours, theirs, 1e-11, f"{shape} {name} {reduction}")
 
 
 @pytest.mark.parametrize("name", ["plain", "everything"])
 @pytest.mark.parametrize("shape", [(3000, 3), (3, 17_000), (2, 2, 3000)], ids=str)
 def test_more_rows_or_classes_than_a_tile_holds(shape, name):
-    rows_are_the_definitions(name, shapes=[shape])
+    assert_rows_are_the_definitions(name, shapes=[shape])
 
 
 @ENGINES
@@ -271,7 +279,9 @@ def test_class_weights_may_have_another_type_and_layout(dtype, other, shape, eng
         expected = results(by_hand, input, target, weight=weight, reduction=reduction)
         for placed in (weight, apart):
             ours = results(on(engine), input, target, weight=placed, reduction=reduction)
-            same(ours, expected, tolerance, f"{dtype} {other} {placed.stride()} {reduction}")
+            assert_all_same(
+                ours, expected, tolerance, f"{dtype} {other} {placed.stride()} {reduction}"
+            )
 
 
 @ENGINES
@@ -297,7 +307,7 @@ def test_class_probabilities_have_torchs_results(shape, name):
     for reduction in ("mean", "sum", "none"):
         ours = results(on("cpu"), input, target, reduction=reduction, **options)
         theirs = results(torchs, input, target, reduction=reduction, **options)
-        same(ours, theirs, EXACT, f"{shape} {name} {reduction}")
+        assert_all_same(ours, theirs, EXACT, f"{shape} {name} {reduction}")
 
 
 @ENGINES
@@ -311,7 +321,7 @@ def test_class_probabilities_have_a_gradient_too(shape, name, engine):
         ours = results_of_both(on(engine), input, target, reduction=reduction, **options)
         theirs = results_of_both(torchs, input, target, reduction=reduction, **options)
         for a, b in zip(ours, theirs, strict=True):
-            same([a], [b], EXACT, f"{shape} {name} {reduction}")
+            assert_all_same([a], [b], EXACT, f"{shape} {name} {reduction}")
 
 
 @pytest.mark.parametrize("name", PROBABLE)
@@ -323,13 +333,13 @@ def test_class_probabilities_bend_as_torchs(name):
         ours = results_of_both(on("cpu"), input, target, **given)
         theirs = results_of_both(torchs, input, target, **given)
         for a, b in zip(ours, theirs, strict=True):
-            same([a], [b], EXACT, f"{name} {reduction}")
+            assert_all_same([a], [b], EXACT, f"{name} {reduction}")
 
 
 @ENGINES
 @pytest.mark.parametrize("name", ["plain", "together", *BEYOND])
 def test_class_probabilities_are_the_definitions(name, engine):
-    probabilities_are_the_definitions(name, engine)
+    assert_probabilities_are_the_definitions(name, engine)
 
 
 @ENGINES
@@ -342,7 +352,7 @@ def test_one_hot_integers_and_bools_are_probabilities(dtype, shape, engine):
     for name in ("plain", "smoothed"):
         options = options_of_probabilities(name, shape[1])
         ours = results(on(engine), input, one_hot.to(dtype), **options)
-        same(ours, results(torchs, input, target, **options), EXACT, f"{dtype} {name}")
+        assert_all_same(ours, results(torchs, input, target, **options), EXACT, f"{dtype} {name}")
 
 
 def test_probabilities_of_every_layout_and_dim():
@@ -352,12 +362,12 @@ def test_probabilities_of_every_layout_and_dim():
         ours = results_of_both(on("cpu"), given, mass)
         theirs = results_of_both(torchs, given.contiguous(), mass.contiguous())
         for a, b in zip(ours, theirs, strict=True):
-            same([a], [b], EXACT, f"{given.stride()} {mass.stride()}")
+            assert_all_same([a], [b], EXACT, f"{given.stride()} {mass.stride()}")
     for dim in range(-4, 4):
         given, mass = input.movedim(1, dim), probabilities(input).movedim(1, dim)
         value, slope = results(on("cpu"), given, mass, dim=dim)
         expected = results(torchs, input, probabilities(input))
-        same([value, slope.movedim(dim, 1)], expected, EXACT, f"{dim}")
+        assert_all_same([value, slope.movedim(dim, 1)], expected, EXACT, f"{dim}")
 
 
 @ENGINES
@@ -368,7 +378,7 @@ def test_probabilities_in_low_precision(shape, dtype, engine):
     for reduction in ("mean", "none"):
         ours = results(on(engine), input, target, reduction=reduction)
         theirs = results(by_hand, input.double(), target.double(), reduction=reduction)
-        same(ours, theirs, max(torch.finfo(dtype).eps / 2, 2e-6), f"{shape} {dtype}")
+        assert_all_same(ours, theirs, max(torch.finfo(dtype).eps / 2, 2e-6), f"{shape} {dtype}")
 
 
 def test_probabilities_of_another_type_are_promoted():
@@ -396,13 +406,13 @@ def test_a_class_without_mass_costs_nothing_however_impossible(dtype, engine):
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_confident_probabilities_do_not_cancel(dtype):
-    confident_probabilities_do_not_cancel(dtype)
+    assert_confident_probabilities_do_not_cancel(dtype)
 
 
 @ENGINES
 @pytest.mark.parametrize("how", ["masked", "weighted"])
 def test_masked_probabilities_are_nothing(how, engine):
-    masked_probabilities_are_nothing(how, engine)
+    assert_masked_probabilities_are_nothing(how, engine)
 
 
 def test_indices_and_one_hot_differ_by_their_denominators_alone():
@@ -477,7 +487,7 @@ def test_many_small_exponentials_beside_large_ones_are_not_lost(classes, last, d
 
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 def test_confident_rows_do_not_cancel(dtype):
-    confident_rows_do_not_cancel(dtype)
+    assert_confident_rows_do_not_cancel(dtype)
 
 
 def test_the_definition_of_these_tests_is_exact_for_confident_rows():
@@ -515,7 +525,7 @@ def test_known_confident_rows(dtype, row, loss, slope, rel, engine):
 
 @ENGINES
 def test_large_logits_do_not_overflow(engine):
-    large_logits_do_not_overflow(engine)
+    assert_large_logits_do_not_overflow(engine)
 
 
 @ENGINES
@@ -528,7 +538,7 @@ def test_large_logits_are_taken_relative_to_the_largest(size, engine):
             for reduction in ("mean", "none"):
                 ours = results(on(engine), row, target, reduction=reduction)
                 theirs = results(by_hand, row, target, reduction=reduction)
-                same(ours, theirs, 1e-6, f"{size} {classes}")
+                assert_all_same(ours, theirs, 1e-6, f"{size} {classes}")
 
 
 @ENGINES
@@ -547,7 +557,7 @@ def test_logits_at_minus_infinity_are_classes_that_are_not_there(name, shape, en
         value, slope = results(on(engine), masked, target, reduction=reduction, **options)
         kept = input[:, :-2].contiguous()
         expected = results(by_hand, kept, target, reduction=reduction, **fewer)
-        same([value, slope[:, :-2]], expected, EXACT, f"{name} {shape}")
+        assert_all_same([value, slope[:, :-2]], expected, EXACT, f"{name} {shape}")
         assert not slope[:, -2:].any()
 
 
@@ -559,7 +569,9 @@ def test_a_softcap_flattens_infinities(shape, engine):
     target = labels(input)
     value, slope = results(on(engine), input, target, softcap=4.0, reduction="none")
     finite = torch.where(input.isinf(), input.sign() * 1e6, input)
-    same([value, slope], results(by_hand, finite, target, softcap=4.0, reduction="none"), EXACT)
+    assert_all_same(
+        [value, slope], results(by_hand, finite, target, softcap=4.0, reduction="none"), EXACT
+    )
     assert not slope[:, :2].any()
 
 
@@ -603,8 +615,8 @@ def test_a_nan_stays_a_nan_in_its_row_alone(shape, engine):
     value, slope = results(on(engine), hurt, target, reduction="none")
     assert value[rows].isnan().all()
     assert slope.movedim(1, -1)[rows].isnan().all()
-    same([value[~rows]], [clean[0][~rows]], EXACT)
-    same([slope.movedim(1, -1)[~rows]], [clean[1].movedim(1, -1)[~rows]], EXACT)
+    assert_all_same([value[~rows]], [clean[0][~rows]], EXACT)
+    assert_all_same([slope.movedim(1, -1)[~rows]], [clean[1].movedim(1, -1)[~rows]], EXACT)
     assert on(engine)(hurt, target).isnan()
 
 
@@ -673,7 +685,7 @@ def test_more_rows_than_half_can_count(dtype, engine):
 @pytest.mark.parametrize("how", ["ignored", "masked", "weighted"])
 @pytest.mark.parametrize("name", ["plain", "weight", "everything"])
 def test_what_does_not_count_is_nothing(how, name, engine):
-    what_does_not_count_is_nothing(how, engine, name)
+    assert_what_does_not_count_is_nothing(how, engine, name)
 
 
 @pytest.mark.parametrize("dtype", FLOATS[1:], ids=str)
@@ -714,13 +726,13 @@ def test_rows_of_a_class_without_weight_are_nothing(shape, engine):
     for reduction in REDUCTIONS:
         ours = results(on(engine), hurt, target, weight=weight, reduction=reduction)
         theirs = results(by_hand, clean, target, weight=weight, reduction=reduction)
-        same(ours, theirs, EXACT, f"{shape} {reduction}")
+        assert_all_same(ours, theirs, EXACT, f"{shape} {reduction}")
         assert not ours[1].movedim(1, -1)[out].any()
 
 
 @ENGINES
 def test_smoothing_asks_nothing_of_a_class_without_weight(engine):
-    smoothing_asks_nothing_of_a_class_without_weight(engine)
+    assert_smoothing_asks_nothing_of_a_class_without_weight(engine)
 
 
 @ENGINES
@@ -733,7 +745,7 @@ def test_second_derivatives_of_what_does_not_count_are_zero(engine):
         found = results(on(engine), input, target, curved=True, **options)
         kept = results(by_hand, input[1::2], target[1::2], curved=True, **options)
         assert not found[2][::2].any()
-        same([found[0], found[1][1::2]], kept[:2], EXACT)
+        assert_all_same([found[0], found[1][1::2]], kept[:2], EXACT)
 
 
 # Reductions and weights of rows
@@ -742,7 +754,7 @@ def test_second_derivatives_of_what_does_not_count_are_zero(engine):
 @ENGINES
 @pytest.mark.parametrize("name", ["plain", "weight", "everything"])
 def test_row_weights_weigh_and_count(name, engine):
-    row_weights_weigh_and_count(engine, name)
+    assert_row_weights_weigh_and_count(engine, name)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.int32, torch.bool], ids=str)
@@ -754,7 +766,9 @@ def test_row_weights_of_any_type(dtype, engine):
     for reduction in REDUCTIONS:
         ours = results(on(engine), input, target, sample_weight=weight, reduction=reduction)
         given = {"sample_weight": weight.double(), "reduction": reduction}
-        same(ours, results(by_hand, input, target, **given), EXACT, f"{dtype} {reduction}")
+        assert_all_same(
+            ours, results(by_hand, input, target, **given), EXACT, f"{dtype} {reduction}"
+        )
 
 
 @EVERY_KERNEL
@@ -766,7 +780,7 @@ def test_engines_agree(name, shape):
     for reduction in REDUCTIONS:
         given = {**options, "reduction": reduction, "sample_weight": weight}
         cpu, eager = (results(on(e), input, target, **given) for e in ("cpu", "eager"))
-        same(cpu, eager, EXACT, f"{name} {shape} {reduction}")
+        assert_all_same(cpu, eager, EXACT, f"{name} {shape} {reduction}")
 
 
 @ENGINES
@@ -780,7 +794,7 @@ def test_micro_batches_with_a_normalizer_add_up_to_the_mean(engine):
         given = {"weight": weight, "normalizer": count}
         on(engine)(leaf[part], target[part], **given).backward()
     scale = upstream_of(whole[0])
-    same([whole[1]], [leaf.grad * scale], EXACT)
+    assert_all_same([whole[1]], [leaf.grad * scale], EXACT)
 
 
 @ENGINES
@@ -837,7 +851,7 @@ def test_a_retained_graph_scales_nothing_twice(reduction, shape):
             upstream = factor * torch.linspace(1, 2, value.numel()).reshape(value.shape).double()
             (found,) = torch.autograd.grad(value, leaf, upstream, retain_graph=True)
             (wanted,) = torch.autograd.grad(expected, leaf, upstream, retain_graph=True)
-            same([found], [wanted], EXACT, reduction)
+            assert_all_same([found], [wanted], EXACT, reduction)
             found.fill_(NAN)  # ours to change: the next backward makes its own
 
 
@@ -859,7 +873,7 @@ def test_none_takes_each_rows_own_upstream(shape):
         plain[:1].expand_as(plain),
     ):
         (found,) = torch.autograd.grad(each, leaf, upstream, retain_graph=True)
-        same([found], [slopes * upstream.unsqueeze(1)], EXACT)
+        assert_all_same([found], [slopes * upstream.unsqueeze(1)], EXACT)
 
 
 @pytest.mark.parametrize("name", ["plain", "together", "everything"])
@@ -942,7 +956,9 @@ def test_compile_traces_through_value_and_gradient(name, backend):
     for given in ({}, {"mask": mask}, {"reduction": "none"}, {"reduction": "batchmean"}):
         compiled = torch.compile(F.cross_entropy, fullgraph=True, backend=backend)
         ours = results(compiled, input, target, **options, **given)
-        same(ours, results(by_hand, input, target, **options, **given), EXACT, f"{given}")
+        assert_all_same(
+            ours, results(by_hand, input, target, **options, **given), EXACT, f"{given}"
+        )
 
 
 @pytest.mark.usefixtures("fresh_compiler")
@@ -1046,7 +1062,7 @@ def test_the_loss_is_copied_and_pickled_as_functions_are():
 
 
 def test_bits_do_not_depend_on_threads():
-    bits_do_not_depend_on_threads()
+    assert_bits_do_not_depend_on_threads()
 
 
 @EVERY_KERNEL
@@ -1093,7 +1109,7 @@ def test_nothing_is_written_beside_the_gradient(shape, monkeypatch):
 @ENGINES
 @pytest.mark.parametrize("wrong", [None, -1, 10_000, -(2**40), 2**40, 2**63 - 1])
 def test_a_class_out_of_range_raises_and_leaves_everything_as_it_was(wrong, engine):
-    a_class_out_of_range_raises(wrong, engine)
+    assert_a_class_out_of_range_raises(wrong, engine)
 
 
 # Messages
@@ -1150,7 +1166,7 @@ def test_a_masked_class_out_of_range_is_not_looked_at():
     for given in ({"mask": counting.bool()}, {"sample_weight": counting}):
         for engine in ("cpu", "eager"):
             ours = results(on(engine), X, target, **given)
-            same(ours, results(by_hand, X, tensor([0, 1, 1, 2]), **given), 1e-6)
+            assert_all_same(ours, results(by_hand, X, tensor([0, 1, 1, 2]), **given), 1e-6)
     assert_refused(
         onepass.DomainError,
         "cross_entropy: `target` must hold class indices in [0, 4] or ignore_index=-100; got -7 "

@@ -19,21 +19,21 @@ from tests.rowwise.cross_entropy import (
     ALONE,
     FEW,
     LAST,
-    a_class_out_of_range_raises,
+    assert_a_class_out_of_range_raises,
+    assert_confident_probabilities_do_not_cancel,
+    assert_confident_rows_do_not_cancel,
+    assert_large_logits_do_not_overflow,
+    assert_masked_probabilities_are_nothing,
+    assert_probabilities_are_the_definitions,
+    assert_row_weights_weigh_and_count,
+    assert_rows_are_the_definitions,
+    assert_smoothing_asks_nothing_of_a_class_without_weight,
+    assert_what_does_not_count_is_nothing,
     class_weight,
-    confident_probabilities_do_not_cancel,
-    confident_rows_do_not_cancel,
     labels,
-    large_logits_do_not_overflow,
     logits,
-    masked_probabilities_are_nothing,
     on,
-    probabilities_are_the_definitions,
     results,
-    row_weights_weigh_and_count,
-    rows_are_the_definitions,
-    smoothing_asks_nothing_of_a_class_without_weight,
-    what_does_not_count_is_nothing,
 )
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "rows" / "cpu"
@@ -163,15 +163,15 @@ def test_a_loop_that_is_not_vectorised_would_be_noticed(printed, monkeypatch):
 
 
 def labelled(name, shape):
-    return lambda: rows_are_the_definitions(name, shapes=[shape])
+    return lambda: assert_rows_are_the_definitions(name, shapes=[shape])
 
 
 def massed(name, shape=LAST):
-    return lambda: probabilities_are_the_definitions(name, shapes=[shape])
+    return lambda: assert_probabilities_are_the_definitions(name, shapes=[shape])
 
 
 def weighed(shape):
-    return lambda: row_weights_weigh_and_count(shapes=[shape])
+    return lambda: assert_row_weights_weigh_and_count(shapes=[shape])
 
 
 def of_float64(check):
@@ -183,19 +183,19 @@ def of_float32(check):
 
 
 def long_rows():
-    rows_are_the_definitions("plain", shapes=[(3, 2500)])
+    assert_rows_are_the_definitions("plain", shapes=[(3, 2500)])
 
 
 def ignored():
-    what_does_not_count_is_nothing("ignored")
+    assert_what_does_not_count_is_nothing("ignored")
 
 
 def large_logits():
-    large_logits_do_not_overflow(shapes=[LAST])
+    assert_large_logits_do_not_overflow(shapes=[LAST])
 
 
-CONFIDENT = of_float64(confident_rows_do_not_cancel)
-SURE = of_float32(confident_probabilities_do_not_cancel)
+CONFIDENT = of_float64(assert_confident_rows_do_not_cancel)
+SURE = of_float32(assert_confident_probabilities_do_not_cancel)
 
 MUTANTS = {
     "ignore_index dropped": (
@@ -301,7 +301,7 @@ MUTANTS = {
     "one class too many": (
         "legal = both(label >= 0, label < classes)",
         "legal = both(label >= 0, label <= classes)",
-        a_class_out_of_range_raises,
+        assert_a_class_out_of_range_raises,
     ),
     "z_loss not squared": (
         "value = value + z_loss * size * size",
@@ -326,7 +326,7 @@ MUTANTS = {
     "smoothing charges classes without weight": (
         "if SMOOTHED and weight != real(0.0):",
         "if SMOOTHED:",
-        lambda: smoothing_asks_nothing_of_a_class_without_weight("cpu", [FEW]),
+        lambda: assert_smoothing_asks_nothing_of_a_class_without_weight("cpu", [FEW]),
     ),
     "probabilities smoothed without making room": (
         "mass = keep * mass + spread",
@@ -356,7 +356,7 @@ MUTANTS = {
     "masked targets have slopes": (
         "used = both(used, both(row_counts, weight != real(0.0)))",
         "used = both(used, weight != real(0.0))",
-        lambda: masked_probabilities_are_nothing("masked"),
+        lambda: assert_masked_probabilities_are_nothing("masked"),
     ),
 }
 

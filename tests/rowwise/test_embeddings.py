@@ -98,7 +98,7 @@ def on(engine, name):
     return call
 
 
-def same(ours, theirs, tolerance, message=""):
+def assert_all_same(ours, theirs, tolerance, message=""):
     assert len(ours) == len(theirs)
     for k, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         assert a.shape == b.shape, message
@@ -109,7 +109,7 @@ def same(ours, theirs, tolerance, message=""):
 # Checks, each of which some mutant must fail
 
 
-def pairs_are_torchs(engine="cpu", shapes=SHAPES, curved=False):
+def assert_pairs_are_torchs(engine="cpu", shapes=SHAPES, curved=False):
     for shape, margin, reduction in itertools.product(shapes, (0.0, 0.3, -0.5), REDUCTIONS):
         options = {"margin": margin, "reduction": reduction}
         given = pairs(shape)
@@ -120,10 +120,10 @@ def pairs_are_torchs(engine="cpu", shapes=SHAPES, curved=False):
         theirs = [b.reshape(a.shape) for a, b in zip(ours, theirs, strict=True)]
         if reduction == "none" and len(shape) > 2:  # upstream was drawn in another shape
             assert torch.equal(upstream_of(ours[0]).flatten(), upstream_of(ours[0].flatten()))
-        same(ours, theirs, EXACT, f"{shape} {options}")
+        assert_all_same(ours, theirs, EXACT, f"{shape} {options}")
 
 
-def triplets_are_torchs(engine="cpu", shapes=SHAPES, norms=NORMS, curved=False):
+def assert_triplets_are_torchs(engine="cpu", shapes=SHAPES, norms=NORMS, curved=False):
     for shape, p, swap, reduction in itertools.product(shapes, norms, (False, True), REDUCTIONS):
         if p < 1 and shape[-1] > 20:
             continue  # distances of thousands, whose difference has lost the digits compared
@@ -131,7 +131,7 @@ def triplets_are_torchs(engine="cpu", shapes=SHAPES, norms=NORMS, curved=False):
             options = {"margin": margin, "p": p, "eps": eps, "swap": swap, "reduction": reduction}
             ours = results(on(engine, TRIPLET), triplets(shape), curved, **options)
             theirs = results(TF.triplet_margin_loss, triplets(shape), curved, **options)
-            same(ours, theirs, EXACT, f"{shape} {options}")
+            assert_all_same(ours, theirs, EXACT, f"{shape} {options}")
 
 
 def hurt(tensors, rows):
@@ -144,11 +144,11 @@ def hurt(tensors, rows):
     ]
 
 
-def euclidean_triplets_are_torchs():
-    triplets_are_torchs(shapes=[(300, 5)], norms=(2.0,))
+def assert_euclidean_triplets_are_torchs():
+    assert_triplets_are_torchs(shapes=[(300, 5)], norms=(2.0,))
 
 
-def what_does_not_count_is_nothing(name, engine="cpu"):
+def assert_what_does_not_count_is_nothing(name, engine="cpu"):
     """Rows that hold nan and infinities: value of the others alone, gradient exactly 0."""
     for shape, how, reduction in itertools.product([(40, 9), (300, 64)], (0, 1), REDUCTIONS):
         given = pairs(shape) if name == COSINE else triplets(shape)
@@ -164,12 +164,12 @@ def what_does_not_count_is_nothing(name, engine="cpu"):
                 return value
             return value.sum() if reduction == "sum" else value.sum() / weight.sum()
 
-        same(ours, results(by_hand, given), EXACT, f"{shape} {reduction}")
+        assert_all_same(ours, results(by_hand, given), EXACT, f"{shape} {reduction}")
         for gradient in ours[1:]:
             assert not gradient[out].any()
 
 
-def short_and_long_vectors_have_a_direction(engine="cpu"):
+def assert_short_and_long_vectors_have_a_direction(engine="cpu"):
     for dtype, sizes in (
         (torch.float32, (1e-40, 1e-25, 1e-7, 1.0, 1e7, 1e30, 3e38)),
         (torch.float64, (1e-310, 1e-170, 1e-7, 1.0, 1e30, 1e170, 1e308)),
@@ -189,17 +189,17 @@ def short_and_long_vectors_have_a_direction(engine="cpu"):
                 assert_same(found * a, wanted, 1e-6 if dtype is torch.float32 else 1e-14)
 
 
-def distances_do_not_overflow(engine="cpu"):
+def assert_distances_do_not_overflow(engine="cpu"):
     for p, size in itertools.product((2.0, 3.0, 0.5, 1.0, INF), (1e-30, 1.0, 1e15, 1e30)):
         given = triplets((30, 8))
         exact = results(TF.triplet_margin_loss, given, p=p, eps=0.0, margin=1.0)
         scaled = [t.float() * size for t in given]
         options = {"p": p, "eps": 0.0, "margin": float(size)}
         ours = results(on(engine, TRIPLET), scaled, **options)
-        same([ours[0].double() / size, *ours[1:]], exact, 1e-5, f"{p} {size}")
+        assert_all_same([ours[0].double() / size, *ours[1:]], exact, 1e-5, f"{p} {size}")
 
 
-def bits_do_not_depend_on_threads():
+def assert_bits_do_not_depend_on_threads():
     before = torch.get_num_threads()
     try:
         for name, shape in itertools.product((COSINE, TRIPLET), ((30_000, 7), (3000, 300))):
@@ -217,18 +217,18 @@ def bits_do_not_depend_on_threads():
 
 
 def rows_of_many_blocks():
-    pairs_are_torchs(shapes=[(1500, 8)])
-    triplets_are_torchs(shapes=[(1500, 8)], norms=(2.0,))
+    assert_pairs_are_torchs(shapes=[(1500, 8)])
+    assert_triplets_are_torchs(shapes=[(1500, 8)], norms=(2.0,))
 
 
-def kinks_are_torchs(engine="cpu", norms=(2.0, 1.0, INF)):
+def assert_kinks_are_torchs(engine="cpu", norms=(2.0, 1.0, INF)):
     """The hinge at 0, equal differences, distances that are 0, negatives at the same distance."""
     for p, swap, margin in itertools.product(norms, (False, True), (1.0, 2.0, 3.0, 4.0)):
         given = grid_of_triplets()
         options = {"p": p, "swap": swap, "margin": margin, "eps": 0.0, "reduction": "none"}
         ours = results(on(engine, TRIPLET), given, **options)
         theirs = results(TF.triplet_margin_loss, given, **options)
-        same(ours, theirs, EXACT, f"{options}")
+        assert_all_same(ours, theirs, EXACT, f"{options}")
 
 
 def grid_of_triplets():
@@ -244,18 +244,18 @@ def grid_of_triplets():
 @ENGINES
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_cosine_embedding_is_torchs(shape, engine):
-    pairs_are_torchs(engine, [shape], curved=True)
+    assert_pairs_are_torchs(engine, [shape], curved=True)
 
 
 @ENGINES
 @pytest.mark.parametrize("p", NORMS)
 def test_triplet_margin_is_torchs(p, engine):
-    triplets_are_torchs(engine, norms=(p,))
+    assert_triplets_are_torchs(engine, norms=(p,))
 
 
 @pytest.mark.parametrize("p", NORMS)
 def test_second_derivatives_of_triplet_margin_are_torchs(p):
-    triplets_are_torchs("cpu", [(5,), (9, 3), (33, 130)], (p,), curved=True)
+    assert_triplets_are_torchs("cpu", [(5,), (9, 3), (33, 130)], (p,), curved=True)
 
 
 DISTANCES = {
@@ -277,7 +277,7 @@ def test_triplet_margin_with_distance_is_torchs(distance, engine):
         ours = results(on(engine, DISTANCE), triplets(shape), True, margin=0.7, **options)
         torchs = TF.triplet_margin_with_distance_loss
         theirs = results(torchs, triplets(shape), True, margin=0.7, **options)
-        same(ours, theirs, EXACT, f"{shape} {swap} {reduction}")
+        assert_all_same(ours, theirs, EXACT, f"{shape} {swap} {reduction}")
 
 
 def test_known_distances_take_the_kernel_and_others_are_called():
@@ -335,7 +335,7 @@ def test_engines_agree(name):
     for shape, reduction in itertools.product([(7,), (40, 9)], (*REDUCTIONS, "batchmean")):
         given = pairs(shape) if name == COSINE else triplets(shape)
         found = [results(on(e, name), given, reduction=reduction) for e in ("cpu", "eager")]
-        same(*found, EXACT, f"{shape} {reduction}")
+        assert_all_same(*found, EXACT, f"{shape} {reduction}")
 
 
 # Where torch is wrong
@@ -343,7 +343,7 @@ def test_engines_agree(name):
 
 @ENGINES
 def test_short_and_long_vectors_have_a_direction(engine):
-    short_and_long_vectors_have_a_direction(engine)
+    assert_short_and_long_vectors_have_a_direction(engine)
 
 
 @ENGINES
@@ -367,7 +367,7 @@ def test_a_vector_without_length_has_the_cosine_0_and_no_gradient(engine):
 
 @ENGINES
 def test_distances_do_not_overflow(engine):
-    distances_do_not_overflow(engine)
+    assert_distances_do_not_overflow(engine)
 
 
 @ENGINES
@@ -392,7 +392,7 @@ def test_anchor_equal_to_positive_is_torchs(engine):
     for eps in (1e-6, 0.0):
         ours = results(on(engine, TRIPLET), given, eps=eps, margin=9.0, curved=eps > 0)
         theirs = results(TF.triplet_margin_loss, given, eps=eps, margin=9.0, curved=eps > 0)
-        same(ours, theirs, 1e-9 if eps else EXACT)  # the bend is 1e6 there
+        assert_all_same(ours, theirs, 1e-9 if eps else EXACT)  # the bend is 1e6 there
 
 
 # What does not count
@@ -401,7 +401,7 @@ def test_anchor_equal_to_positive_is_torchs(engine):
 @ENGINES
 @pytest.mark.parametrize("name", [COSINE, TRIPLET, DISTANCE])
 def test_what_does_not_count_is_nothing(name, engine):
-    what_does_not_count_is_nothing(name, engine)
+    assert_what_does_not_count_is_nothing(name, engine)
 
 
 def test_what_does_not_count_is_nothing_to_a_distance_of_ones_own():
@@ -446,7 +446,7 @@ def test_weights_and_normalizer(engine):
 
 @ENGINES
 def test_kinks_of_triplets_are_torchs(engine):
-    kinks_are_torchs(engine)
+    assert_kinks_are_torchs(engine)
 
 
 @ENGINES
@@ -460,7 +460,7 @@ def test_the_kink_of_dissimilar_pairs_is_torchs(engine):
         assert ours[1][place].any()  # the slope at the kink is that of the cosine
     # torch's 1e-12 moves the others off the kink
     theirs = results(TF.cosine_embedding_loss, given, **options)
-    same(ours, theirs, EXACT)
+    assert_all_same(ours, theirs, EXACT)
 
 
 # Layouts, broadcasts, dtypes
@@ -480,7 +480,7 @@ def test_layout_does_not_matter(name):
         def changed(*tensors, change=change, **options):
             return call(*(change(t) for t in tensors), **options)
 
-        same(results(changed, given), plain, 1e-15)
+        assert_all_same(results(changed, given), plain, 1e-15)
 
 
 @ENGINES
@@ -488,10 +488,12 @@ def test_rows_broadcast_to_those_of_another_tensor(engine):
     anchor, positive, negative = triplets((6, 4))
     for given in ((anchor[:1], positive, negative), (anchor, positive[:1], negative[:1])):
         ours = results(on(engine, TRIPLET), given, swap=True)
-        same(ours, results(TF.triplet_margin_loss, given, swap=True), EXACT)
+        assert_all_same(ours, results(TF.triplet_margin_loss, given, swap=True), EXACT)
     one, other, label = pairs((6, 4))
     for given in ((one[:1], other, label), (one, other[:1], label), (one, other, label[:1])):
-        same(results(on(engine, COSINE), given), results(TF.cosine_embedding_loss, given), EXACT)
+        assert_all_same(
+            results(on(engine, COSINE), given), results(TF.cosine_embedding_loss, given), EXACT
+        )
     assert_same(
         on(engine, COSINE)(one, other, tensor(1)),
         TF.cosine_embedding_loss(one, other, torch.ones(6)), EXACT,
@@ -555,7 +557,7 @@ def test_compiles_in_one_graph(name, options):
     given = pairs((6, 4)) if name == COSINE else triplets((6, 4))
     torch._dynamo.reset()
     compiled = torch.compile(getattr(F, name), fullgraph=True, backend="eager")
-    same(
+    assert_all_same(
         results(compiled, given, **options), results(on("cpu", name), given, **options), EXACT
     )  # fmt: skip
 
@@ -611,7 +613,7 @@ def test_built_by_name():
 
 
 def test_bits_do_not_depend_on_threads():
-    bits_do_not_depend_on_threads()
+    assert_bits_do_not_depend_on_threads()
 
 
 @pytest.mark.parametrize("name", [COSINE, TRIPLET])
@@ -725,31 +727,35 @@ def test_errors(call, error, message):
 
 
 MUTANTS = [
-    ("1.0 - cosine", "1.0 + cosine", pairs_are_torchs),
-    ("cosine - margin", "cosine", pairs_are_torchs),
-    ("within = excess < 0.0", "within = excess <= -1.0", pairs_are_torchs),
-    ("shrink1 * (cross * x2 - own1 * x1)", "shrink1 * (cross * x2)", pairs_are_torchs),
-    ("cross * x1 - own2 * x2", "cross * x1 - own1 * x2", pairs_are_torchs),
-    ("dot + float64(part)", "float64(part)", pairs_are_torchs),
+    ("1.0 - cosine", "1.0 + cosine", assert_pairs_are_torchs),
+    ("cosine - margin", "cosine", assert_pairs_are_torchs),
+    ("within = excess < 0.0", "within = excess <= -1.0", assert_pairs_are_torchs),
+    ("shrink1 * (cross * x2 - own1 * x1)", "shrink1 * (cross * x2)", assert_pairs_are_torchs),
+    ("cross * x1 - own2 * x2", "cross * x1 - own1 * x2", assert_pairs_are_torchs),
+    ("dot + float64(part)", "float64(part)", assert_pairs_are_torchs),
     ("not both(ordinary(square1), ordinary(square2))", "False",
-     short_and_long_vectors_have_a_direction),
+     assert_short_and_long_vectors_have_a_direction),
     ("weight = read(weight_at, row + p)", "weight = float64(1.0)",
-     lambda: what_does_not_count_is_nothing(COSINE)),
-    ("total = accumulate(total, loss)", "total = loss", pairs_are_torchs),
-    ("load(y_at, i) + eps", "load(y_at, i)", triplets_are_torchs),
-    ("load(y_at, i) + eps", "load(y_at, i) - eps", triplets_are_torchs),
-    ("near - far", "far - near", triplets_are_torchs),
-    ("margin + near", "near", triplets_are_torchs),
-    ("weight * value", "value", lambda: what_does_not_count_is_nothing(TRIPLET)),
-    ("scale * weight)", "scale)", lambda: what_does_not_count_is_nothing(TRIPLET)),
-    ("-near - other", "-near + other", euclidean_triplets_are_torchs),
-    ("either(beyond, weight == 0.0)", "weight == 0.0", euclidean_triplets_are_torchs),
-    ("beyond = value < 0.0", "beyond = value <= 0.0", kinks_are_torchs),
-    ("float64(0.5), float64(1.0)", "float64(1.0), float64(1.0)", kinks_are_torchs),
-    ("read(pull_at, place) / ties", "read(pull_at, place)", lambda: kinks_are_torchs(norms=(INF,))),
-    ("either(factor == 0.0, total == 0.0)", "factor == 0.0", kinks_are_torchs),
-    ("1.0 / p - 1.0", "1.0 / p", lambda: triplets_are_torchs(norms=(3.0,))),
-    ("TWO and not both(total > LOW, total < HIGH)", "False", distances_do_not_overflow),
+     lambda: assert_what_does_not_count_is_nothing(COSINE)),
+    ("total = accumulate(total, loss)", "total = loss", assert_pairs_are_torchs),
+    ("load(y_at, i) + eps", "load(y_at, i)", assert_triplets_are_torchs),
+    ("load(y_at, i) + eps", "load(y_at, i) - eps", assert_triplets_are_torchs),
+    ("near - far", "far - near", assert_triplets_are_torchs),
+    ("margin + near", "near", assert_triplets_are_torchs),
+    ("weight * value", "value", lambda: assert_what_does_not_count_is_nothing(TRIPLET)),
+    ("scale * weight)", "scale)", lambda: assert_what_does_not_count_is_nothing(TRIPLET)),
+    ("-near - other", "-near + other", assert_euclidean_triplets_are_torchs),
+    ("either(beyond, weight == 0.0)", "weight == 0.0", assert_euclidean_triplets_are_torchs),
+    ("beyond = value < 0.0", "beyond = value <= 0.0", assert_kinks_are_torchs),
+    ("float64(0.5), float64(1.0)", "float64(1.0), float64(1.0)", assert_kinks_are_torchs),
+    (
+        "read(pull_at, place) / ties",
+        "read(pull_at, place)",
+        lambda: assert_kinks_are_torchs(norms=(INF,)),
+    ),
+    ("either(factor == 0.0, total == 0.0)", "factor == 0.0", assert_kinks_are_torchs),
+    ("1.0 / p - 1.0", "1.0 / p", lambda: assert_triplets_are_torchs(norms=(3.0,))),
+    ("TWO and not both(total > LOW, total < HIGH)", "False", assert_distances_do_not_overflow),
     ("block * at_once\n", "block * at_once + (block == 3)\n", rows_of_many_blocks),
 ]  # fmt: skip
 
@@ -773,4 +779,4 @@ def test_a_mutant_is_caught(was, becomes, check, monkeypatch):
 
 def test_the_checks_hold_without_a_mutant():
     rows_of_many_blocks()
-    short_and_long_vectors_have_a_direction()
+    assert_short_and_long_vectors_have_a_direction()

@@ -137,7 +137,7 @@ def results(function: Any, input: Tensor, *others: Any, curved: bool = False, **
     return found
 
 
-def same(ours, theirs, tolerance=EXACT, message=""):
+def assert_all_same(ours, theirs, tolerance=EXACT, message=""):
     for place, (a, b) in enumerate(zip(ours, theirs, strict=True)):
         what = f"{message}: {place} of value, gradient, second derivative"
         assert a.shape == b.shape, what
@@ -232,7 +232,7 @@ def test_value_and_gradient_are_torchs(shape, name):
             ours = results(on("cpu", name), input, target, reduction=reduction, **options)
             theirs = results(torchs(name), input, target, reduction=reduction, **options)
             if theirs[0].isfinite().all():
-                same(ours, theirs, message=f"{options} {reduction}")
+                assert_all_same(ours, theirs, message=f"{options} {reduction}")
             else:  # 0 / 0, where no class has a weight
                 assert ours[0].isnan()
                 assert not ours[1].any()
@@ -247,9 +247,13 @@ def test_second_derivatives_are_those_of_the_definition(shape, name):
         for reduction in ("mean", "none"):
             given = {"curved": True, "reduction": reduction, **options}
             ours = results(on("cpu", name), input, target, **given)
-            same(ours, results(by_hand(name), input, target, **given), message=str(given))
+            assert_all_same(
+                ours, results(by_hand(name), input, target, **given), message=str(given)
+            )
             if name != "multi_margin_loss":  # torch has none
-                same(ours, results(torchs(name), input, target, **given), message=str(given))
+                assert_all_same(
+                    ours, results(torchs(name), input, target, **given), message=str(given)
+                )
 
 
 @EVERY
@@ -288,7 +292,7 @@ def test_every_layout_has_the_same_results(shape, name):
         expected = results(torchs(name), plain, target, reduction=reduction)
         for input, place in itertools.product(layouts(plain), places):
             ours = results(on("cpu", name), input, place, reduction=reduction)
-            same(ours, expected, message=f"{input.stride()} {place.stride()}")
+            assert_all_same(ours, expected, message=f"{input.stride()} {place.stride()}")
 
 
 @EVERY
@@ -300,7 +304,7 @@ def test_an_expanded_input_gets_the_sum_of_its_gradients(name):
         return lambda row, target: function(row.expand(40, 6), target)
 
     ours, theirs = (results(over(f), row, target) for f in (on("cpu", name), torchs(name)))
-    same(ours, theirs)
+    assert_all_same(ours, theirs)
 
 
 @OF_INDICES
@@ -321,9 +325,9 @@ def test_dim_names_the_class_axis(shape):
             expected = results(
                 lambda x, y, a=axis: T.nll_loss(x.movedim(a, 1).contiguous(), y), input, target
             )
-            same(ours, expected)
+            assert_all_same(ours, expected)
             module = nn.NLLLoss(dim=dim)
-            same([module(input, target)], expected[:1])
+            assert_all_same([module(input, target)], expected[:1])
 
 
 INTEGERS = [
@@ -342,14 +346,14 @@ def test_any_integer_type_is_a_class_index(dtype, name, engine):
         for reduction in REDUCTIONS:
             given = {"weight": weight, "reduction": reduction}
             ours = results(on(engine, name), input, label.to(dtype), **given)
-            same(ours, results(by_hand(name), input, label, **given))
+            assert_all_same(ours, results(by_hand(name), input, label, **given))
 
 
 def test_an_index_to_ignore_does_not_wrap_into_a_class():
     input = scores(3, 200)
     label = tensor([156, 3, 156], dtype=torch.uint8)  # -100 modulo 256
     for engine in ("cpu", "eager"):
-        same(
+        assert_all_same(
             results(on(engine, "nll_loss"), input, label), results(T.nll_loss, input, label.long())
         )
 
@@ -361,7 +365,7 @@ def test_labels_that_hold_may_be_of_any_type(dtype, engine):
     target = targets(name, input).round()
     for reduction in REDUCTIONS:
         ours = results(on(engine, name), input, target.to(dtype), reduction=reduction)
-        same(ours, results(by_hand(name), input, target, reduction=reduction))
+        assert_all_same(ours, results(by_hand(name), input, target, reduction=reduction))
 
 
 @EVERY
@@ -378,10 +382,10 @@ def test_a_row_without_a_batch_takes_a_target_with_one(name):
     for reduction in ("mean", "sum", "none"):
         value = getattr(T, name)(scores(5), tensor([2]), reduction=reduction)
         found, slope = results(on("cpu", name), scores(5), tensor([2]), reduction=reduction)
-        same([found], [value])
+        assert_all_same([found], [value])
         # torch's own gradient raises here for nll_loss.
         expected = results(torchs(name), scores(5), tensor(2), reduction=reduction)[1]
-        same([slope], [expected])
+        assert_all_same([slope], [expected])
 
 
 def test_a_broadcast_target_is_every_rows():
@@ -398,7 +402,7 @@ def test_a_label_weight_may_be_one_for_each_element():
     for shape in ((30, 6), (30, 1), (1, 6), ()):
         given = weight[: shape[0] if shape else 1, : shape[-1] if shape else 1].reshape(shape)
         ours = results(on("cpu", name), input, target, weight=given)
-        same(ours, results(torchs(name), input, target, weight=given))
+        assert_all_same(ours, results(torchs(name), input, target, weight=given))
 
 
 @EVERY
@@ -432,7 +436,7 @@ def test_size_average_and_reduce_are_torchs(name):
             ours = getattr(F, name)(input, target, **given)
         with pytest.warns(UserWarning, match="will be deprecated"):
             module = CLASSES[name](**given)
-        same([ours, module(input, target)], [theirs, theirs])
+        assert_all_same([ours, module(input, target)], [theirs, theirs])
 
 
 # Low precision
@@ -486,7 +490,7 @@ def test_class_weights_may_have_another_type_and_layout(dtype, name, engine):
         spread = torch.stack([weight, weight * NAN], -1)[:, 0]
         ours = results(on(engine, name), input, target, weight=spread)
         plain = results(on(engine, name), input, target, weight=weight.to(F64))
-        same(ours, plain, 2e-3 if sort is BF16 else 1e-6)
+        assert_all_same(ours, plain, 2e-3 if sort is BF16 else 1e-6)
 
 
 @EVERY
@@ -512,7 +516,7 @@ def hurt(input, rows, axis):
     return torch.where(rows.unsqueeze(axis), fill, input)
 
 
-def what_does_not_count_is_nothing(name, how, engine="cpu"):
+def assert_what_does_not_count_is_nothing(name, how, engine="cpu"):
     for shape in KERNELS:
         clean = scores(*shape)
         axis = 1 if name in INDEXED else -1
@@ -532,7 +536,7 @@ def what_does_not_count_is_nothing(name, how, engine="cpu"):
                 given["reduction"] = reduction
                 ours = results(on(engine, name), hurt(clean, out, axis), seen, **options, **given)
                 theirs = results(by_hand(name), clean, target, **options, **given)
-                same(ours, theirs, message=f"{name} {how} {shape} {options} {reduction}")
+                assert_all_same(ours, theirs, message=f"{name} {how} {shape} {options} {reduction}")
                 assert not ours[1].movedim(axis, -1)[out].any()
 
 
@@ -540,12 +544,12 @@ def what_does_not_count_is_nothing(name, how, engine="cpu"):
 @EVERY
 @pytest.mark.parametrize("how", ["masked", "weighted"])
 def test_what_does_not_count_is_nothing(how, name, engine):
-    what_does_not_count_is_nothing(name, how, engine)
+    assert_what_does_not_count_is_nothing(name, how, engine)
 
 
 @ENGINES
 def test_ignored_rows_are_nothing(engine):
-    what_does_not_count_is_nothing("nll_loss", "ignored", engine)
+    assert_what_does_not_count_is_nothing("nll_loss", "ignored", engine)
 
 
 @ENGINES
@@ -559,7 +563,9 @@ def test_rows_of_a_class_without_weight_are_nothing(name, engine):
         for reduction in REDUCTIONS:
             given = {"weight": weight, "reduction": reduction, **options}
             ours = results(on(engine, name), input, target, **given)
-            same(ours, results(by_hand(name), clean, target, **given), message=str(shape))
+            assert_all_same(
+                ours, results(by_hand(name), clean, target, **given), message=str(shape)
+            )
             assert not ours[1].movedim(1, -1)[target == 0].any()
 
 
@@ -571,7 +577,9 @@ def test_a_label_without_weight_is_nothing(engine):
     bad[::3, 0], bad[1::3, 0], bad[2::3, 0] = NAN, INF, -INF
     for reduction in REDUCTIONS:
         ours = results(on(engine, name), bad, target, weight=weight, reduction=reduction)
-        same(ours, results(by_hand(name), input, target, weight=weight, reduction=reduction))
+        assert_all_same(
+            ours, results(by_hand(name), input, target, weight=weight, reduction=reduction)
+        )
         assert not ours[1][:, 0].any()
 
 
@@ -584,7 +592,7 @@ def test_second_derivatives_of_what_does_not_count_are_zero(engine, name):
     for reduction in REDUCTIONS:
         given = {"mask": mask, "reduction": reduction, "curved": True}
         ours = results(on(engine, name), bad, target, **given)
-        same(ours, results(by_hand(name), input, target, **given))
+        assert_all_same(ours, results(by_hand(name), input, target, **given))
 
 
 @ENGINES
@@ -634,7 +642,7 @@ def test_no_classes_and_nothing_but_ignored_rows(engine):
     assert str(caught.value) == "multi_margin_loss: `input` must have classes, got (3, 0)."
 
 
-def row_weights_weigh_and_count(name, engine="cpu"):
+def assert_row_weights_weigh_and_count(name, engine="cpu"):
     """sample_weight, mask and normalizer, alone and together, against the table of reductions."""
     for shape in KERNELS:
         input = scores(*shape)
@@ -654,13 +662,13 @@ def row_weights_weigh_and_count(name, engine="cpu"):
                 }  # fmt: skip
                 ours = results(on(engine, name), input, target, **given)
                 theirs = results(by_hand(name), input, target, **given)
-                same(ours, theirs, message=f"{shape} {reduction} {normalizer}")
+                assert_all_same(ours, theirs, message=f"{shape} {reduction} {normalizer}")
 
 
 @ENGINES
 @EVERY
 def test_row_weights_weigh_and_count(name, engine):
-    row_weights_weigh_and_count(name, engine)
+    assert_row_weights_weigh_and_count(name, engine)
 
 
 @EVERY
@@ -671,7 +679,7 @@ def test_a_row_weight_has_a_gradient_too(name):
         given = {"sample_weight": weight, "reduction": reduction}
         value = getattr(F, name)(input, target, **given).sum()
         expected = by_hand(name)(input, target, **given).sum()
-        same(torch.autograd.grad(value, weight), torch.autograd.grad(expected, weight))
+        assert_all_same(torch.autograd.grad(value, weight), torch.autograd.grad(expected, weight))
 
 
 @EVERY
@@ -683,7 +691,9 @@ def test_a_class_weight_has_a_gradient_too(name):
         for reduction in REDUCTIONS:
             found = getattr(F, name)(input, target, weight=weight, reduction=reduction).sum()
             expected = by_hand(name)(input, target, weight=weight, reduction=reduction).sum()
-            same(torch.autograd.grad(found, weight), torch.autograd.grad(expected, weight))
+            assert_all_same(
+                torch.autograd.grad(found, weight), torch.autograd.grad(expected, weight)
+            )
 
 
 # Special values
@@ -703,7 +713,7 @@ def test_an_impossible_class_costs_infinity_with_a_finite_slope(shape, engine):
     assert on(engine, "nll_loss")(rest, target) == 0.5
 
 
-def kinks(name="multi_margin_loss", engine="cpu"):
+def assert_kinks_are_torchs(name="multi_margin_loss", engine="cpu"):
     """Exactly at its kink a hinge has no slope; next to it, one."""
     for shape, p in itertools.product(KERNELS, (1, 2)):
         for margin in (0.5, 0.0, -0.25):
@@ -713,14 +723,16 @@ def kinks(name="multi_margin_loss", engine="cpu"):
             above = torch.where(own, 1.0, torch.nextafter(at, tensor(INF, dtype=F64)))
             for input, active in ((at, False), (above, True)):
                 value, slope = results(on(engine, name), input, target, p=p, margin=margin)
-                same([value, slope], results(torchs(name), input, target, p=p, margin=margin))
+                assert_all_same(
+                    [value, slope], results(torchs(name), input, target, p=p, margin=margin)
+                )
                 assert bool((value != 0).all()) is active
                 assert bool((slope.masked_select(~own) != 0).all()) is active
 
 
 @ENGINES
 def test_at_a_kink_there_is_no_slope(engine):
-    kinks(engine=engine)
+    assert_kinks_are_torchs(engine=engine)
 
 
 @ENGINES
@@ -738,7 +750,7 @@ def test_infinite_scores_of_a_margin(p, shape, engine):
     given = {"reduction": "none", "p": p}
     ours = results(on(engine, "multi_margin_loss"), input.masked_fill(out, -INF), target, **given)
     theirs = results(torchs("multi_margin_loss"), input.masked_fill(out, -1e9), target, **given)
-    same(ours, theirs)
+    assert_all_same(ours, theirs)
     impossible = on(engine, "multi_margin_loss")(
         input.scatter(1, target.unsqueeze(1), -INF), target, p=p
     )
@@ -779,20 +791,20 @@ def test_transforms_see_the_definition(name):
 
             leaf = input.clone().requires_grad_()
             (slope,) = torch.autograd.grad(total(leaf), leaf)
-            same([torch.func.grad(total)(input)], [slope])
+            assert_all_same([torch.func.grad(total)(input)], [slope])
             direction = scores(*shape, seed=9)
             value, along = torch.func.jvp(total, (input,), (direction,))
-            same([value, along], [total(input), (slope * direction).sum()])
+            assert_all_same([value, along], [total(input), (slope * direction).sum()])
             if len(shape) == 2:
-                same([torch.vmap(total)(input, target)], [each(input)])
-                same([torch.vmap(torch.func.grad(total))(input, target)], [slope])
+                assert_all_same([torch.vmap(total)(input, target)], [each(input)])
+                assert_all_same([torch.vmap(torch.func.grad(total))(input, target)], [slope])
                 alone = torch.vmap(lambda x, y, f=function, o=options: f(x, y, **o))
                 means = [function(x, y, **options) for x, y in zip(input, target, strict=True)]
-                same([alone(input, target)], [torch.stack(means)])
+                assert_all_same([alone(input, target)], [torch.stack(means)])
             else:
                 alone = torch.vmap(lambda x, y, t=total: t(x[None], y[None]))
                 wanted = each(input).reshape(shape[0], -1).sum(1)
-                same([alone(input, target)], [wanted])
+                assert_all_same([alone(input, target)], [wanted])
 
 
 @pytest.mark.filterwarnings("ignore")
@@ -806,10 +818,10 @@ def test_compile_traces_through_value_and_gradient(name):
             torch.compiler.reset()
             compiled = torch.compile(getattr(F, name), fullgraph=True, backend="eager")
             ours = results(compiled, input, target, **options, **given)
-            same(ours, results(on("cpu", name), input, target, **options, **given))
+            assert_all_same(ours, results(on("cpu", name), input, target, **options, **given))
     module = CLASSES[name]()
     compiled = torch.compile(module, fullgraph=True, backend="eager")
-    same([compiled(input, targets(name, input))], [module(input, targets(name, input))])
+    assert_all_same([compiled(input, targets(name, input))], [module(input, targets(name, input))])
 
 
 SETTINGS = {
@@ -872,7 +884,7 @@ def test_backward_twice_gives_the_same(name):
             torch.autograd.grad(value, leaf, upstream, retain_graph=True)[0].clone()
             for _ in range(2)
         )
-        same([first], [second])
+        assert_all_same([first], [second])
 
 
 @EVERY
@@ -885,7 +897,7 @@ def test_targets_are_not_changed_and_have_no_gradient_of_their_own(name):
     assert torch.equal(input, before[1])
 
 
-def bits_do_not_depend_on_threads(name):
+def assert_bits_do_not_depend_on_threads(name):
     before = torch.get_num_threads()
     try:
         for shape in ((3000, 300), (40_000, 5), (8, 20, 3000), (3, 1500, 700)):
@@ -899,14 +911,14 @@ def bits_do_not_depend_on_threads(name):
             for a, b in zip(*found, strict=True):
                 assert torch.equal(a, b), f"{name} {shape}"
             exact = results(by_hand(name), input.double(), target)
-            same([t.double() for t in found[0]], exact, 1e-5, str(shape))
+            assert_all_same([t.double() for t in found[0]], exact, 1e-5, str(shape))
     finally:
         torch.set_num_threads(before)
 
 
 @EVERY
 def test_bits_do_not_depend_on_threads(name):
-    bits_do_not_depend_on_threads(name)
+    assert_bits_do_not_depend_on_threads(name)
 
 
 def test_a_long_row_is_summed_in_float64():
@@ -1114,7 +1126,7 @@ def test_what_every_loss_refuses(name):
 # Mutants
 
 
-def rows_are_the_definitions(name, engine="cpu"):
+def assert_rows_are_the_definitions(name, engine="cpu"):
     for shape in KERNELS:
         input = scores(*shape)
         for options in options_of(name, input):
@@ -1122,22 +1134,24 @@ def rows_are_the_definitions(name, engine="cpu"):
             for reduction in REDUCTIONS:
                 given = {**options, "reduction": reduction}
                 ours = results(on(engine, name), input, target, **given)
-                same(ours, results(by_hand(name), input, target, **given), message=str(given))
+                assert_all_same(
+                    ours, results(by_hand(name), input, target, **given), message=str(given)
+                )
 
 
 @ENGINES
 @EVERY
 def test_rows_are_the_definitions(name, engine):
-    rows_are_the_definitions(name, engine)
+    assert_rows_are_the_definitions(name, engine)
 
 
-def composition_is_right(name):
-    rows_are_the_definitions(name)
-    row_weights_weigh_and_count(name)
+def assert_composition_is_right(name):
+    assert_rows_are_the_definitions(name)
+    assert_row_weights_weigh_and_count(name)
 
 
 def masked(name):
-    what_does_not_count_is_nothing(name, "masked")
+    assert_what_does_not_count_is_nothing(name, "masked")
 
 
 def out_of_range(name):
@@ -1147,7 +1161,7 @@ def out_of_range(name):
         on("cpu", name)(torch.zeros(4, 90), tensor([0, 1, 2, 90]))
 
 
-DEFINITION, WEIGHTS = rows_are_the_definitions, row_weights_weigh_and_count
+DEFINITION, WEIGHTS = assert_rows_are_the_definitions, assert_row_weights_weigh_and_count
 
 # What is wrong: the loss; what the text says, and what a mistaken one would; the check that fails
 MUTANTS = {
@@ -1182,7 +1196,10 @@ MUTANTS = {
         "multi_margin_loss", "p, margin - load(", "p, -load(", DEFINITION
     ),
     "a kink that is not strict": (
-        "multi_margin_loss", "where(hinge == real(0.0), real(0.0), real(1.0))", "real(1.0)", kinks
+        "multi_margin_loss",
+        "where(hinge == real(0.0), real(0.0), real(1.0))",
+        "real(1.0)",
+        assert_kinks_are_torchs,
     ),
     "a hinge on the other side": (
         "multi_margin_loss", "where(slack <= real(0.0), real(0.0), slack)",
@@ -1263,7 +1280,7 @@ def in_multilabel(patch, method):
 def test_a_mutant_of_the_composition_is_caught(wrong, monkeypatch):
     in_multilabel(monkeypatch, wrong)
     with pytest.raises(AssertionError):
-        composition_is_right(NAMES[2])
+        assert_composition_is_right(NAMES[2])
 
 
 def test_every_loss_has_its_own_folder():
