@@ -26,7 +26,7 @@ check: $(READY) ## format, lint, types, import contracts, dependencies
 	$(BIN)/lint-imports
 	$(BIN)/python -m pip check
 
-bench: $(READY) ## measure everything (about 15 minutes) and refresh the README's numbers
+bench: $(READY) ## measure everything (about 20 minutes) and refresh the README's numbers
 	$(BIN)/python -m benchmarks run
 	$(BIN)/python -m benchmarks table
 
@@ -45,7 +45,7 @@ clean: ## remove builds, caches and the environment
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) --upgrade 'pip>=25.1'
-	$(PIP) -c constraints.txt -e '.[demo]' --group test --group check
+	$(PIP) -c constraints.txt -e '.[demo,guide]' --group test --group check
 	@touch $@
 
 $(DOCS): $(READY)

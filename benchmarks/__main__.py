@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.markdown import Markdown
 
-from . import fresh, machine, report
+from . import fresh, linear, machine, report
 from .harness import FULL, QUICK, Row, measure, plan
 from .samples import RECIPES
 
@@ -23,27 +23,32 @@ QUIET = 0.05  # the share of the machine that others may use before we say so
 
 @app.command()
 def run(
-    quick: Annotated[bool, typer.Option(help="Two sizes, float32, few rounds.")] = False,
+    quick: Annotated[bool, typer.Option(help="Few sizes, float32, few rounds.")] = False,
     compiled: Annotated[
         bool | None, typer.Option("--compile/--no-compile", help="Default: unless quick.")
     ] = None,
     loss: Annotated[list[str] | None, typer.Option(help="Only these losses.")] = None,
     name: Annotated[str | None, typer.Option(help="The results file: full, or quick.")] = None,
 ) -> None:
-    """Measure, and write results/NAME.json."""
+    """Measure, and write results/NAME.json.
+
+    The file has two parts: linear_cross_entropy, and all other losses. A part of which nothing is
+    measured stays as it was; the other is written anew, with the chosen losses alone.
+    """
     losses = _losses(loss)
+    if not losses:
+        raise typer.Exit(1)
+    others = [name for name in losses if name != linear.LOSS]
     compiled = not quick if compiled is None else compiled
-    with machine.bystanders() as others:
-        rows = _measured(losses, quick=quick, compiled=compiled)
-        with console.status("new processes: imports, first calls, memory peaks"):
-            whole = [name for name in losses if not RECIPES[name].function]
-            starts = _fresh(whole, quick=quick, compiled=compiled)
-    _quiet(others.share)
-    results = {
-        "machine": machine.machine() | {"bystanders": others.share},
-        "rows": [asdict(row) for row in rows],
-        **starts,
-    }
+    with machine.bystanders() as bystanders:
+        results = _compared(others, quick=quick, compiled=compiled) if others else {}
+        alone = _linear(quick=quick) if linear.LOSS in losses else {}
+    _quiet(bystanders.share)
+    here = {"machine": machine.machine() | {"bystanders": bystanders.share}}
+    if results:
+        results |= here
+    if alone:
+        results[linear.LOSS] = alone | here
     console.print()
     path = report.save(name or ("quick" if quick else "full"), results)
     console.print(Markdown(report.section(report.load(path.stem))))
@@ -61,7 +66,7 @@ def table(
     except FileNotFoundError:
         console.print(f"[red]no results/{name}.json: `python -m benchmarks run` writes it")
         raise typer.Exit(1) from None
-    if not noisy and not _quiet(results["machine"]["bystanders"]):
+    if not noisy and not _quiet(report.bystanders(results)):
         console.print("[red]this run is not to be quoted: measure again on a quiet machine")
         raise typer.Exit(1)
     report.rewrite_readme(results)
@@ -79,12 +84,29 @@ def _quiet(share: float | None) -> bool:
 def _losses(chosen: Sequence[str] | None) -> list[str]:
     """The catalogue's names that can be drawn; what is left out is said aloud."""
     catalogue = import_module("onepass").catalogue()
-    variants = [name for name, recipe in RECIPES.items() if recipe.function in catalogue]
+    others = catalogue.keys() - {linear.LOSS}
+    variants = [name for name, recipe in RECIPES.items() if recipe.function in others]
     names = list(chosen or [*catalogue, *variants])
     for name in names:
         if name not in RECIPES:
             console.print(f"[yellow]not measured: {name} has no recipe in samples.py")
     return [name for name in names if name in RECIPES]
+
+
+def _compared(losses: list[str], *, quick: bool, compiled: bool) -> report.Record:
+    rows = _measured(losses, quick=quick, compiled=compiled)
+    whole = list(dict.fromkeys(RECIPES[name].function or name for name in losses))
+    with console.status("new processes: imports, first calls, memory peaks"):
+        starts = _fresh(whole, quick=quick, compiled=compiled)
+    return {"rows": [asdict(row) for row in rows], **starts}
+
+
+def _linear(*, quick: bool) -> report.Record:
+    with console.status(f"{linear.LOSS} and its matrix products"):
+        found = linear.measure(quick=quick)
+    for rival, error in found.errors.items():
+        console.print(f"[yellow]{linear.LOSS}: {rival}: {error}")
+    return asdict(found)
 
 
 def _measured(losses: list[str], *, quick: bool, compiled: bool) -> list[Row]:

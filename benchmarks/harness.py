@@ -12,9 +12,8 @@ from statistics import median
 
 from .processes import Process, RivalError, process
 from .rivals import COMPILED, EAGER, FLOOR, HUGE, OURS
-from .samples import RECIPES
+from .samples import HEADLINE, RECIPES
 
-HEADLINE = 8_388_608
 # Seconds between turns. After a parallel operation torch's idle OpenMP threads keep spinning, for
 # 3 to 8 ms of processor time when measured: into the next rival's turn, were it to start at once.
 SETTLE = 0.025
@@ -37,6 +36,7 @@ class Effort:
     seconds: float
     fewest: int
     most: int
+    warm_up: bool = True  # whether an untimed call goes before each turn
 
 
 @dataclass
@@ -48,7 +48,6 @@ class Row:
     size: int
     rounds: int
     seconds: dict[str, float]  # medians
-    ratio: dict[str, float]  # of the medians
     paired: dict[str, float]  # median of the ratios within a round
     errors: dict[str, str] = field(default_factory=dict)
 
@@ -102,7 +101,7 @@ def _row(case: Case, processes: Mapping[str, Process], effort: Effort) -> Row:
             ready[name] = worker
         except RivalError as error:
             errors[name] = str(error)
-    turns = _rounds(ready, effort)
+    turns = rounds(ready, effort)
     seconds = {name: median(times) for name, times in turns.items()}
     ours = turns.get(OURS, [])
     return Row(
@@ -111,13 +110,12 @@ def _row(case: Case, processes: Mapping[str, Process], effort: Effort) -> Row:
         size=case.size,
         rounds=max(map(len, turns.values()), default=0),
         seconds=seconds,
-        ratio={name: seconds[name] / seconds[OURS] for name in turns if ours},
-        paired={name: _paired(times, ours) for name, times in turns.items() if ours},
+        paired={name: paired(times, ours) for name, times in turns.items() if ours},
         errors=errors,
     )
 
 
-def _rounds(processes: Mapping[str, Process], effort: Effort) -> dict[str, list[float]]:
+def rounds(processes: Mapping[str, Process], effort: Effort) -> dict[str, list[float]]:
     """Turn after turn, starting each round with the next rival."""
     turns: dict[str, list[float]] = {name: [] for name in processes}
     order = list(processes)
@@ -127,10 +125,11 @@ def _rounds(processes: Mapping[str, Process], effort: Effort) -> dict[str, list[
             break
         for name in order:
             time.sleep(SETTLE)
-            turns[name].append(processes[name].ask("turn"))
+            turns[name].append(processes[name].ask("turn", warm_up=effort.warm_up))
         order = order[1:] + order[:1]
     return turns
 
 
-def _paired(times: list[float], ours: list[float]) -> float:
-    return median(time / own for time, own in zip(times, ours, strict=True))
+def paired(times: list[float], base: list[float]) -> float:
+    """Times as a multiple of other times of the same rounds: the median of the ratios."""
+    return median(a / b for a, b in zip(times, base, strict=True))

@@ -8,29 +8,45 @@ from typing import Any
 
 from rich.table import Table
 
-from .harness import HEADLINE, Row
+from .harness import Row
+from .linear import LOSS as LINEAR
 from .processes import ROOT
 from .rivals import COMPILED, EAGER, FLOOR, HUGE, OURS, RIVALS
-from .samples import RECIPES
+from .samples import HEADLINE, RECIPES
 
 RESULTS = ROOT / "benchmarks" / "results"
 README = ROOT / "README.md"
 START, END = "<!-- benchmark:start -->", "<!-- benchmark:end -->"
 
-Record = dict[str, Any]  # a Row or a Peak, read back from JSON
+Record = dict[str, Any]  # a dataclass of results, read back from JSON
 
 
 def save(name: str, results: Record) -> Path:
-    """Write `results/NAME.json`."""
+    """Write `results/NAME.json`; it keeps what these results do not hold."""
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{name}.json"
-    path.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    path = _path(name)
+    kept = load(name) if path.exists() else {}
+    path.write_text(json.dumps(kept | results, indent=1) + "\n", encoding="utf-8")
     return path
 
 
 def load(name: str) -> Record:
     """Read `results/NAME.json`."""
-    return json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))
+    return json.loads(_path(name).read_text(encoding="utf-8"))
+
+
+def bystanders(results: Record) -> float | None:
+    """The largest share of the machine that others used during any of the measurements."""
+    shares = [machine["bystanders"] for machine in _machines(results)]
+    return max((share for share in shares if share is not None), default=None)
+
+
+def _machines(results: Record) -> list[Record]:
+    return [part["machine"] for part in (results, results.get(LINEAR, {})) if "machine" in part]
+
+
+def _path(name: str) -> Path:
+    return RESULTS / f"{name}.json"
 
 
 # --- the terminal ----------------------------------------------------------------------------
@@ -79,10 +95,17 @@ def _times(ratio: float | None) -> str:
 
 def section(results: Record) -> str:
     """Everything between the README's two markers."""
+    parts = _comparisons(results) if "rows" in results else []
+    if LINEAR in results:
+        parts += _linear(results[LINEAR])
+    return "\n\n".join(dict.fromkeys(filter(None, parts)))  # equal conditions are said once
+
+
+def _comparisons(results: Record) -> list[str]:
     rows: list[Record] = results["rows"]
     losses = [row for row in rows if not RECIPES[row["loss"]].function]
     variants = [row for row in rows if RECIPES[row["loss"]].function]
-    parts = [
+    return [
         _conditions(results["machine"]),
         _headline(losses),
         _variants(variants),
@@ -91,7 +114,6 @@ def section(results: Record) -> str:
         _peaks(results["peaks"]),
         _starts(results),
     ]
-    return "\n\n".join(part for part in parts if part)
 
 
 def rewrite_readme(results: Record) -> None:
@@ -210,6 +232,27 @@ def _peaks(peaks: list[Record]) -> str:
     ]
     head = [f"peak memory above the inputs, {peaks[0]['size']:,} elements", "onepass", "torch"]
     return _markdown(head, lines)
+
+
+def _linear(found: Record) -> list[str]:
+    shape = ", ".join(f"{count:,} {axis}" for axis, count in found["layer"].items())
+    lines = [_linear_cells(rival, found) for rival in (*found["seconds"], *found["errors"])]
+    head = [f"float32, {shape}", "time", "time / floor", "peak memory above inputs and gradients"]
+    what = (
+        f"`{LINEAR}`, with the gradients of input and weight. The floor is the three matrix "
+        "products alone, in the chunks of rows that onepass takes."
+    )
+    return [_conditions(found["machine"]), what, _markdown(head, lines)]
+
+
+def _linear_cells(rival: str, found: Record) -> list[str]:
+    seconds = found["seconds"].get(rival)
+    return [
+        RIVALS[rival].label,
+        duration(seconds) if seconds else "failed",
+        _times(found["over_floor"].get(rival)),
+        _megabytes(found["bytes"][rival]) if rival in found["bytes"] else "",
+    ]
 
 
 def _megabytes(count: int | None) -> str:

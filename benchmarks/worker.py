@@ -10,6 +10,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable, Iterable
+from importlib import import_module
 from pathlib import Path
 from time import perf_counter
 from typing import Any, TextIO
@@ -34,32 +35,39 @@ class Worker:
 
     def prepare(self, loss: str, dtype: str, size: int) -> None:
         """Draw the inputs, compile what wants compiling, see how many calls fill a turn."""
-        self._step = lambda: None  # the last case's memory goes before this one's comes
-        gc.collect()
+        self._release()
         self._step = self._build(loss, dtype, size)
         self._step()
         self._calls = max(1, min(CALLS, round(TURN / max(_timed(self._step, 2), 1e-7))))
 
-    def turn(self) -> float:
-        """Seconds a call, after one call that brings caches and threads back."""
-        self._step()
+    def turn(self, warm_up: bool) -> float:
+        """Seconds a call, after one call, if wanted, that brings caches and threads back."""
+        if warm_up:
+            self._step()
         return _timed(self._step, self._calls)
 
     def peak(self, loss: str, dtype: str, size: int) -> int | None:
-        """Bytes that one call adds at its highest point; None where the kernel does not tell."""
+        """Bytes that the first call adds at its highest point, after a small one; None where the
+        system does not tell. Turns of one call each may follow.
+        """
         self._build(loss, dtype, SMALL)()
-        step = self._build(loss, dtype, size)
-        gc.collect()
+        self._release()
+        self._step = self._build(loss, dtype, size)
         before = _reset_peak()
-        if before is None:
-            return None
-        step()
-        return _memory("VmHWM") - before
+        self._step()
+        return None if before is None else _memory("VmHWM") - before
 
     def first_calls(self, losses: Iterable[str]) -> list[float]:
         """Seconds of each loss's first call in this process, one loss after the other."""
         steps = [self._build(loss, "float32", SMALL) for loss in losses]
         return [_timed(step, 1) for step in steps]
+
+    def _release(self) -> None:
+        """Let go of the last step, and of the memory that onepass would use again."""
+        self._step, self._calls = lambda: None, 1
+        gc.collect()
+        if "onepass" in sys.modules:
+            import_module("onepass").empty_cache()
 
     def _build(self, loss: str, dtype: str, size: int) -> Step:
         return self._rival.prepare(loss, RECIPES[loss].sample(size, getattr(torch, dtype)))

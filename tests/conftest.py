@@ -18,13 +18,3 @@ def pytest_addoption(parser):
 @pytest.fixture(autouse=True)
 def seeded():
     torch.manual_seed(0)
-
-
-def pytest_terminal_summary(terminalreporter):
-    """What did not run is counted at the end, by reason."""
-    reasons = {}
-    for report in terminalreporter.stats.get("skipped", []):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-        reasons[reason] = reasons.get(reason, 0) + 1
-    for reason, count in sorted(reasons.items()):
-        terminalreporter.write_line(f"did not run: {count} ({reason})")

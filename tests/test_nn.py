@@ -1,6 +1,7 @@
 """The classes are torch.nn's, and remember what they were built with."""
 
 import copy
+import functools
 import inspect
 import io
 import math
@@ -157,6 +158,43 @@ def test_a_wrong_reduction_is_refused_when_built(loss, reduction):
         loss.module(reduction=reduction)
     with pytest.raises(onepass.ParameterError):
         nn.PointwiseLoss(loss, reduction=reduction)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        nn.CrossEntropyLoss,
+        nn.NLLLoss,
+        nn.MultiMarginLoss,
+        functools.partial(nn.LinearCrossEntropyLoss, 4, 3),
+    ],
+    ids=["CrossEntropyLoss", "NLLLoss", "MultiMarginLoss", "LinearCrossEntropyLoss"],
+)
+def test_a_class_weight_is_checked_when_built(build, request):
+    name = request.node.callspec.id
+    each = "of the 3 classes, (3,)" if name.startswith("Linear") else "class, (classes,)"
+    wrong = {
+        onepass.ShapeError: (
+            torch.ones(2, 3),
+            f"{name}: `weight` must have one entry for each {each}; got (2, 3).",
+        ),
+        onepass.DtypeError: (
+            torch.ones(3, dtype=torch.int64),
+            f"{name}: `weight` must be floating point, got torch.int64. Write weight.float().",
+        ),
+        TypeError: (
+            [1.0, 2.0],
+            (
+                f"{name}: `weight` must be a tensor, got list: [1.0, 2.0]. "
+                "Write torch.as_tensor(weight)."
+            ),
+        ),
+    }
+    for error, (weight, said) in wrong.items():
+        with pytest.raises(error) as caught:
+            build(weight=weight)
+        assert str(caught.value) == said
+    assert build(weight=torch.ones(3, device="meta")).weight.shape == (3,)
 
 
 def test_options_changed_after_construction_take_effect():

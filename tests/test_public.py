@@ -14,12 +14,13 @@ from onepass import functional, nn
 
 ROOT = Path(onepass.__file__).parent
 PUBLIC = [
-    "COUNT", "Card", "DeviceError", "Domain", "DomainError", "DtypeError", "EngineError",
-    "EngineWarning", "FormulaError", "LOG_PROBABILITY", "NONNEGATIVE", "OnepassError", "POSITIVE",
-    "PROBABILITY", "ParameterError", "Pointwise", "REAL", "SIGN", "ShapeError", "VARIANCE",
-    "catalogue", "empty_cache", "enforced", "engine", "functional", "get", "nn", "pointwise",
-    "with_slope",
+    "COUNT", "Card", "Depending", "DeviceError", "Domain", "DomainError", "DtypeError",
+    "EngineError", "EngineWarning", "FormulaError", "LOG_PROBABILITY", "NONNEGATIVE",
+    "OnepassError", "POSITIVE", "PROBABILITY", "ParameterError", "Pointwise", "REAL", "SIGN",
+    "ShapeError", "VARIANCE", "catalogue", "checking", "empty_cache", "enforced", "engine",
+    "functional", "get", "nn", "pointwise", "with_slope",
 ]  # fmt: skip
+GUIDE: list[str] = []  # imported at their first use
 HEAVY = ("numba", "llvmlite", "triton", "matplotlib", "sklearn", "rich", "typer")
 SUBPACKAGES = {"define", "errors", "formula", "pointwise", "printers", "rowwise", "runtime"}
 LONGEST, LONGEST_FORMULA = 80, 12  # lines
@@ -32,23 +33,37 @@ def exported():
     """What __init__.py binds itself; submodules that an import leaves behind do not count."""
     tree = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
     imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
-    return [alias.asname or alias.name for node in imports for alias in node.names]
+    bound = [alias.asname or alias.name for node in imports for alias in node.names]
+    return [name for name in bound if not name.startswith("_")]
 
 
 def test_public_names_are_these():
     assert sorted(exported()) == PUBLIC
     found = {name for name in vars(onepass) if not name.startswith("_")}
     modules = {name for name in found if inspect.ismodule(getattr(onepass, name))}
-    assert found - modules | {"functional", "nn"} == set(PUBLIC)
+    assert found - modules - {*GUIDE} | {"functional", "nn"} == set(PUBLIC)
+
+
+@pytest.mark.parametrize("name", GUIDE)
+def test_the_guide_is_offered(name):
+    assert getattr(onepass, name).__module__.startswith("onepass.guide")
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match=r"onepass.*'huber'"):
+        _ = onepass.huber
 
 
 def test_init_only_exports():
     tree = ast.parse((ROOT / "__init__.py").read_text(encoding="utf-8"))
     assert ast.get_docstring(tree)
     for node in tree.body[1:]:
-        assert isinstance(node, ast.ImportFrom) or ast.unparse(node).startswith("__version__")
-    for node in (node for node in tree.body if isinstance(node, ast.ImportFrom)):
-        assert all(alias.asname == alias.name for alias in node.names)  # re-exported, for checkers
+        if isinstance(node, ast.ImportFrom):
+            for alias in node.names:  # re-exported, for checkers
+                assert alias.asname in (alias.name, f"_{alias.name}")
+        else:
+            told = ast.unparse(node)
+            assert told.startswith(("__version__", "if _TYPE_CHECKING:", "def __getattr__"))
 
 
 @pytest.mark.parametrize("name", PUBLIC)

@@ -8,11 +8,11 @@ from torch import Tensor
 
 import onepass
 from onepass import functional as F
-from onepass.pointwise.binary import multilabel_soft_margin_element
+from onepass.pointwise.binary import multilabel_soft_margin_loss as of_elements
 from onepass.testing import Sample
 
 LOSSES = [x for x in onepass.catalogue().values() if isinstance(x, onepass.Pointwise)]
-ALL_LOSSES = [*LOSSES, multilabel_soft_margin_element]
+ALL_LOSSES = [*LOSSES, of_elements]
 REDUCTIONS = ("mean", "sum", "none")
 
 # Arguments that torch has no derivative for.

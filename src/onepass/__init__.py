@@ -15,6 +15,7 @@ from onepass.define import REAL as REAL
 from onepass.define import SIGN as SIGN
 from onepass.define import VARIANCE as VARIANCE
 from onepass.define import Card as Card
+from onepass.define import Depending as Depending
 from onepass.define import Domain as Domain
 from onepass.define import Pointwise as Pointwise
 from onepass.define import catalogue as catalogue
@@ -31,6 +32,7 @@ from onepass.errors import OnepassError as OnepassError
 from onepass.errors import ParameterError as ParameterError
 from onepass.errors import ShapeError as ShapeError
 from onepass.nn import get as get
+from onepass.runtime.dispatch import checking as checking
 from onepass.runtime.dispatch import engine as engine
 from onepass.runtime.memory import empty_cache as empty_cache
 

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import update_wrapper
+from importlib import import_module
 from typing import Any, overload
 
 import torch
@@ -23,6 +24,7 @@ from onepass.formula.domain import (
     REAL,
     SIGN,
     VARIANCE,
+    Depending,
     Domain,
     enforced,
 )
@@ -32,7 +34,7 @@ from onepass.formula.simplify import simplify
 from onepass.formula.slope import with_slope
 from onepass.formula.trace import VALUE, parameter, tensor, trace
 from onepass.runtime import checks, cpu, dispatch, reduce, rows
-from onepass.runtime.call import Call, RowCall
+from onepass.runtime.call import Call, Prepared, RowCall
 
 __all__ = [
     "COUNT",
@@ -44,6 +46,7 @@ __all__ = [
     "SIGN",
     "VARIANCE",
     "Card",
+    "Depending",
     "Domain",
     "Pointwise",
     "Rowwise",
@@ -59,19 +62,68 @@ _catalogue: dict[str, Pointwise | Rowwise] = {}
 _rowwise: dict[tuple[str, str], Rowwise] = {}
 
 
-@dataclass(frozen=True)
+class _Shown:
+    """What every loss can show of itself; the guide, which draws it, stands above."""
+
+    def plot(self, **options: Any) -> Any:
+        """Value and gradient as a matplotlib Figure: see onepass.guide.plot.plot."""
+        return import_module("onepass.guide.plot").plot(self, **options)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Card:
-    """What a loss is for."""
+    """What a loss is for, what it takes, and what is true of it.
+
+    `task`, `input`, `target`, `best_for` and `not_for` are words; `relatives` are names of losses;
+    a source is "authors (year), doi:...". The facts hold of the default options, and tests find
+    out whether each does:
+
+    - smooth: the gradient has no jump.
+    - convex: in all tensors but the target together.
+    - proper: the input says a distribution, and what is drawn from one costs least, on average,
+      where the input says that one.
+    - gradient_bound: the largest size of a slope by one number of the input, reached or
+      approached; a number, or the name of the parameter that it is. None: there is no bound.
+    - minimised_by: the statistic of a sample of targets that is the best constant input.
+
+    `remarks` say in words what is no such fact.
+    """
 
     task: str
+    input: str
+    target: str
     best_for: str
     not_for: str
-    properties: tuple[str, ...] = ()
+    smooth: bool = False
+    convex: bool = False
+    proper: bool = False
+    gradient_bound: float | str | None = None
+    minimised_by: str | None = None
+    remarks: tuple[str, ...] = ()
     relatives: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
 
+    @property
+    def robust(self) -> bool:
+        """Whether no outlier of the target, however far, pulls without bound."""
+        return self.gradient_bound is not None and self.target == "any real number"
 
-class Pointwise:
+    @property
+    def properties(self) -> tuple[str, ...]:
+        """The facts and the remarks, in words."""
+        bound = self.gradient_bound
+        facts = {
+            "robust": self.robust,
+            "smooth": self.smooth,
+            "convex": self.convex,
+            "proper": self.proper,
+            f"gradient within [-{bound}, {bound}]": bound is not None,
+            f"minimised by the {self.minimised_by}": self.minimised_by is not None,
+        }
+        return (*(fact for fact, holds in facts.items() if holds), *self.remarks)
+
+
+class Pointwise(_Shown):
     """A loss made of one formula: call it like a function of torch.nn.functional.
 
     `loss(input, target, ..., reduction="mean", weight=None, sample_weight=None, mask=None,
@@ -90,7 +142,7 @@ class Pointwise:
     def __init__(
         self,
         formula: Callable[..., Any],
-        domains: Mapping[str, Domain],
+        domains: Mapping[str, Domain | Depending],
         card: Card | None = None,
         fused: Callable[..., Tensor] | None = None,
         weight_counts: bool = False,
@@ -108,7 +160,8 @@ class Pointwise:
         self.module: type[torch.nn.Module] | None = None
         self._traced: dict[Any, Any] = {}
         self._read_signature(formula)
-        self.domains: Mapping[str, Domain] = self._checked_domains(domains)
+        self._domains = self._checked_domains(domains)
+        self.domains: Mapping[str, Domain] = self.domains_of(self.flags)
         update_wrapper(self, formula)
         self.declares_slope = False  # whether with_slope stands in the formula
         self.results(self.tensors, self.flags)  # a formula that is none is refused here
@@ -145,14 +198,28 @@ class Pointwise:
                 f"a parameter (a number) or a flag (a bool); its default is {default!r}."
             )
 
-    def _checked_domains(self, domains: Mapping[str, Domain]) -> dict[str, Domain]:
+    def _checked_domains(
+        self, domains: Mapping[str, Domain | Depending]
+    ) -> dict[str, Domain | Depending]:
         known = (*self.tensors, *self.optional, *self.parameters)
-        for name in domains:
+        for name, domain in domains.items():
             if name not in known:
                 raise FormulaError(
                     f"{self.name}: a domain for `{name}`, but its arguments are {', '.join(known)}."
                 )
+            if isinstance(domain, Depending) and domain.flag not in self.flags:
+                raise FormulaError(
+                    f"{self.name}: the domain of `{name}` depends on `{domain.flag}`, which is no "
+                    f"flag of the formula; it has {', '.join(self.flags) or 'none'}."
+                )
         return {name: domains.get(name, REAL) for name in known}
+
+    def domains_of(self, flags: Mapping[str, bool]) -> dict[str, Domain]:
+        """Which values the arguments may have under these flags."""
+        return {
+            name: domain.of(flags) if isinstance(domain, Depending) else domain
+            for name, domain in self._domains.items()
+        }
 
     def __call__(self, *tensors: Tensor, **options: Any) -> Tensor:
         names = (*self.tensors, *self.optional)
@@ -208,26 +275,29 @@ class Pointwise:
         return parameters, flags
 
     def results(
-        self, names: tuple[str, ...], flags: Mapping[str, bool]
+        self, names: tuple[str, ...], flags: Mapping[str, bool], checks_values: bool = False
     ) -> tuple[Mapping[str, Expression], Mapping[Expression, str]]:
-        """The value and the slope by each tensor as expressions, and the author's local names."""
-        key = names, tuple(flags.values())
+        """The value and the slope by each tensor as expressions, and the author's local names.
+
+        The value is nan outside of enforced domains; if it `checks_values`, outside of any.
+        """
+        key = names, checks_values, *flags.values()
         if key not in self._traced:
-            self._traced[key] = self._derived(names, flags)
+            self._traced[key] = self._derived(names, flags, checks_values)
         return self._traced[key]
 
     def _derived(
-        self, names: tuple[str, ...], flags: Mapping[str, bool]
+        self, names: tuple[str, ...], flags: Mapping[str, bool], checks_values: bool
     ) -> tuple[Mapping[str, Expression], Mapping[Expression, str]]:
         leaves = {name: tensor(name) for name in names}
         parameters = {name: parameter(name) for name in self.parameters}
         traced = trace(self.formula, leaves | parameters | dict(flags))
         self.declares_slope |= any(n.operation == "with_slope" for n in in_order(traced.value))
         slopes = differentiate(traced.value, list(leaves.values()))
-        value = traced.value
+        value, domains = traced.value, self.domains_of(flags)
         for name, leaf in leaves.items():
-            if self.domains[name].enforced:
-                value = where(self.domains[name].contains(leaf), value, constant(float("nan")))
+            if checks_values or domains[name].enforced:
+                value = where(domains[name].contains(leaf), value, constant(float("nan")))
         results = {VALUE: value, **dict(zip(names, slopes, strict=True))}
         return simplify(results, traced.names)
 
@@ -237,7 +307,7 @@ class Pointwise:
             return inspect.getsource(self.formula)
         tensors = [torch.empty(2, dtype=torch.float32) for _ in self.tensors]
         call = Call(
-            torch.Size([2]), torch.float32, reduction, None, 1.0,
+            torch.Size([2]), torch.float32, reduction, None, False, 1.0,  # noqa: FBT003
             self, self.tensors, self.parameters, self.flags,
         )  # fmt: skip
         wanted = [gradient and name == self.tensors[0] for name in self.tensors]
@@ -253,7 +323,7 @@ class Pointwise:
         return _found, (self.formula.__module__, self.formula.__qualname__)
 
 
-class Rowwise:
+class Rowwise(_Shown):
     """A loss in which a whole row decides the value: its definition and its kernel.
 
     `reference` is the definition, in plain torch, of tensors whose last axis is a row and of those
@@ -298,6 +368,12 @@ class Rowwise:
             self.options[name](self.name, name, given)
 
     def evaluate(
+        self, tensors: tuple[Tensor, ...], options: Mapping[str, Any], **weighting: Any
+    ) -> Tensor:
+        """The loss of checked tensors, rows last, and checked options."""
+        return dispatch.run(*self.call(tensors, options, **weighting))
+
+    def call(
         self,
         tensors: tuple[Tensor, ...],
         options: Mapping[str, Any],
@@ -305,8 +381,8 @@ class Rowwise:
         sample_weight: Tensor | None = None,
         mask: Tensor | None = None,
         normalizer: float | Tensor | None = None,
-    ) -> Tensor:
-        """The loss of checked tensors, rows last, and checked options."""
+    ) -> Prepared:
+        """The same, ready to run."""
         input = tensors[0]
         shape, dtype = input.shape[:-1], checks.common_dtype(tensors)
         weight, denominator = reduce.weighting(
@@ -327,8 +403,11 @@ class Rowwise:
         if dtype.itemsize == 2 and torch.is_autocast_enabled(input.device.type):
             dtype = torch.float32
         names = self.tensors[: len(tensors)]  # without the optional ones that are not given
-        call = RowCall(shape, dtype, reduction, weight, denominator, self, names, options)
-        return dispatch.run(call, tensors)
+        call = RowCall(
+            shape, dtype, reduction, weight, dispatch.is_checking(), denominator, self, names,
+            options,
+        )  # fmt: skip
+        return call, tensors
 
     def source(self, engine: str = "cpu") -> str:
         """The definition ("eager"), or the file of what the CPU engine runs."""
@@ -365,9 +444,7 @@ def within(domain: Domain, *, or_none: bool = False) -> Callable[[str, str, Any]
 
 def _found(module: str, qualname: str) -> Any:
     """Unpickle a loss as functions are: by its name."""
-    import importlib
-
-    thing: Any = importlib.import_module(module)
+    thing: Any = import_module(module)
     for part in qualname.split("."):
         thing = getattr(thing, part)
     return thing
@@ -381,7 +458,7 @@ def pointwise(
     card: Card | None = None,
     fused: Callable[..., Tensor] | None = None,
     weight_counts: bool = False,
-    **domains: Domain,
+    **domains: Domain | Depending,
 ) -> Callable[[Callable[..., Any]], Pointwise]: ...
 def pointwise(
     formula: Callable[..., Any] | None = None,
@@ -390,12 +467,13 @@ def pointwise(
     card: Card | None = None,
     fused: Callable[..., Tensor] | None = None,
     weight_counts: bool = False,
-    **domains: Domain,
+    **domains: Domain | Depending,
 ) -> Any:
     """Make a loss of a formula: a plain-torch function of one element of each tensor.
 
     Arguments without a default are tensors, with None optional tensors, with a number parameters,
-    with a bool flags. `domains` say which values the arguments may have (REAL if not given).
+    with a bool flags. `domains` say which values the arguments may have (REAL if not given); where
+    a flag decides that, Depending(flag, if_set, otherwise) says so.
     `fused` may name an operation of torch's that is the same loss, called with the tensors, torch's
     number for the reduction and the parameters; it serves tiny tensors. With `weight_counts` the
     mean divides by the sum of `weight`, as sample_weight's does.

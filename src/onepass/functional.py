@@ -736,8 +736,10 @@ def triplet_margin_with_distance_loss(
     """max(0, d(anchor, positive) - d(anchor, negative) + margin) for a distance of one's own.
 
     `distance_function` takes two tensors and returns a distance for each row; None is
-    pairwise_distance with p = 2, which like nn.PairwiseDistance is computed in the same pass. With
-    `swap` the negative is measured from the positive where that is closer to it. Balntas, Riba,
+    pairwise_distance with p = 2. p-norms, squared Euclidean and cosine distances, however they are
+    written, are recognised by calling the function once with stand-ins for the tensors, and
+    computed in the same pass; any other is called as it is. With `swap` the negative is measured
+    from the positive where that is closer to it. Balntas, Riba,
     Ponsa and Mikolajczyk (2016), doi:10.5244/C.30.119.
 
     Shapes: anchor, positive and negative (N, *), or whatever the distance takes, with as many

@@ -74,6 +74,11 @@ def _shown(setting: Any) -> str:
     return f"<{tuple(setting.shape)}>" if isinstance(setting, Tensor) else repr(setting)
 
 
+def _register_class_weight(loss: Loss, weight: Tensor | None, classes: int | None = None) -> None:
+    labels.check_class_weight(type(loss).__name__, weight, classes)
+    loss.register_buffer("weight", weight)
+
+
 class L1Loss(Loss):
     """Absolute error. See functional.l1_loss."""
 
@@ -252,7 +257,7 @@ class CrossEntropyLoss(Loss):
             z_loss=z_loss,
             softcap=softcap,
         )
-        self.register_buffer("weight", weight)
+        _register_class_weight(self, weight)
 
 
 class LinearCrossEntropyLoss(Loss):
@@ -288,8 +293,7 @@ class LinearCrossEntropyLoss(Loss):
         self.ignore_index = ignore_index
         self.in_features, self.num_classes, self.bias = in_features, num_classes, bias
         self.out_features, self.options = tuple(out_features), options
-        labels.check_class_weight(type(self).__name__, weight, num_classes, None)
-        self.register_buffer("weight", weight)
+        _register_class_weight(self, weight, num_classes)
         width = math.prod(self.out_features, start=num_classes)
         self.linear = torch.nn.Linear(in_features, width, bias, device, dtype)
 
@@ -339,7 +343,7 @@ class NLLLoss(Loss):
         super().__init__(
             F.legacy_reduction(size_average, reduce, reduction), ignore_index=ignore_index, dim=dim
         )
-        self.register_buffer("weight", weight)
+        _register_class_weight(self, weight)
 
 
 class MultiLabelSoftMarginLoss(Loss):
@@ -390,7 +394,7 @@ class MultiMarginLoss(Loss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(F.legacy_reduction(size_average, reduce, reduction), p=p, margin=margin)
-        self.register_buffer("weight", weight)
+        _register_class_weight(self, weight)
 
 
 class MarginRankingLoss(Loss):

@@ -1,15 +1,10 @@
 """Kernel text: golden, the same as plain Python and compiled, vectorised, complete."""
 
-import difflib
 import platform
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
-from unittest import mock
 
-import numba.core.codegen
 import numpy as np
 import pytest
 
@@ -17,6 +12,7 @@ import onepass
 from onepass.printers import cpu
 from onepass.printers.cpu import Operand
 from onepass.runtime import kernels
+from tests.kernels import assert_complete, assert_golden, compiled
 from tests.printers.cases import ALL_CASES, Memory, cases, memory
 from tests.twins import ALL_LOSSES, names
 
@@ -34,14 +30,7 @@ def golden(loss):
 
 @pytest.mark.parametrize("loss", ALL_LOSSES, ids=names(ALL_LOSSES))
 def test_text_is_the_golden_one(loss, request):
-    path, printed = GOLDEN / f"{loss.name}.py.txt", golden(loss)
-    if request.config.getoption("--accept"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(printed)
-    accepted = path.read_text() if path.exists() else ""
-    compared = (accepted.splitlines(keepends=True), printed.splitlines(keepends=True))
-    lines = difflib.unified_diff(*compared, f"{path.name} (accepted)", f"{path.name} (printed)")
-    assert printed == accepted, "`pytest --accept` rewrites golden files:\n" + "".join(lines)
+    assert_golden(GOLDEN / f"{loss.name}.py.txt", golden(loss), request)
 
 
 def test_every_golden_file_belongs_to_a_loss():
@@ -199,20 +188,6 @@ def test_a_block_touches_its_own_elements_only(monkeypatch):
 # Machine code
 
 
-def compiled(case) -> tuple[str, bytes]:
-    """Assembly and object code, as the engine makes them."""
-    libraries = []
-    whole = numba.core.codegen.CPUCodeLibrary._get_compiled_object
-
-    def noted(library):
-        libraries.append(library)
-        return whole(library)
-
-    with mock.patch.object(numba.core.codegen.CPUCodeLibrary, "_get_compiled_object", noted):
-        code = kernels.compiled(case.source, signature(case.kernel), "onepass_tested")
-    return libraries[0].get_asm_str(), code
-
-
 PACKED = {
     precision: re.compile(rf"v(?:f?n?m?(?:add|sub|mul)\d*|div|max|min|blendv){kind}\s[^\n]*%[yz]mm")
     for precision, kind in (("float32", "ps"), ("float64", "pd"))
@@ -221,25 +196,19 @@ PACKED = {
 
 @every_case
 def test_machine_code_is_vectorised_and_complete(case, tmp_path):
-    assembly, code = compiled(case)
+    assembly, code = compiled(case.source, signature(case.kernel))
     if platform.machine() in ("x86_64", "AMD64"):
         assert PACKED[case.kernel.precision].search(assembly)
         # The entry calls the kernel, and LLVM fills a gradient that is 0 for all with memset, of
         # which it knows the meaning.
         fills = len(re.findall(r"\bmemset\b", assembly))
         assert len(re.findall(r"\bcall", assembly)) <= 1 + fills
-    if shutil.which("nm"):
-        (tmp_path / "kernel.o").write_bytes(code)
-        command = ["nm", tmp_path / "kernel.o"]
-        symbols = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        assert re.search(r" T onepass_tested$", symbols, re.MULTILINE)
-        assert set(re.findall(r" U _?(\w+)", symbols)) <= {"memset"}
+    assert_complete(code, {"memset"}, tmp_path)
 
 
 def test_a_loop_that_is_not_vectorised_would_be_noticed():
     (case, *_) = cases(onepass.catalogue()["mse_loss"])
     chained = case.source.replace("accumulate(part, loss)", "part * float32(0.5) + loss")
     assert chained != case.source
-    with mock.patch.object(type(case), "source", chained):
-        assembly, _ = compiled(case)
+    assembly, _ = compiled(chained, signature(case.kernel))
     assert not PACKED["float32"].search(assembly)

@@ -1,6 +1,5 @@
 """Cross entropy written out by hand, calls to try it on, and the checks that mutants must fail."""
 
-import math
 from typing import Any
 
 import torch
@@ -8,12 +7,17 @@ from torch import Tensor
 
 import onepass
 from onepass import functional as F
-from tests.twins import assert_same
-
-INF, NAN = math.inf, math.nan
-EXACT = 1e-12  # relative, in float64
-REDUCTIONS = ("mean", "sum", "none", "batchmean")
-
+from tests.rowwise.results import (
+    EXACT,
+    INF,
+    NAN,
+    REDUCTIONS,
+    assert_all_same,
+    by_rows,
+    class_weight,
+    results,
+    upstream_of,
+)
 
 # The definition
 
@@ -78,65 +82,16 @@ def definition_of_probabilities(
     return value, torch.ones_like(value)
 
 
-def reduced(
-    value: Tensor,
-    counts: Tensor,
-    reduction: str,
-    sample_weight: Tensor | None = None,
-    mask: Tensor | None = None,
-    normalizer: float | Tensor | None = None,
-) -> Tensor:
-    """What becomes of rows, by the table of runtime/reduce.py."""
-    row_weight = torch.ones_like(value)
-    if sample_weight is not None:
-        row_weight = row_weight * sample_weight
-    if mask is not None:
-        row_weight = row_weight * mask
-    value = torch.where(row_weight == 0, 0.0, row_weight * value)
-    counts = torch.where(row_weight == 0, 0.0, row_weight * counts)
-    if reduction == "none":
-        return value
-    if reduction == "sum":
-        return value.sum()
-    if normalizer is not None:
-        return value.sum() / normalizer
-    if reduction == "mean":
-        return value.sum() / counts.sum()
-    batch = (counts != 0).reshape(counts.shape[0], -1).any(1).sum() if counts.dim() else 1
-    return value.sum() / batch
+def of_rows(input: Tensor, target: Tensor, **options: Any) -> tuple[Tensor, Tensor]:
+    """Whichever the target asks for."""
+    of_target = definition_of_probabilities if target.shape == input.shape else definition
+    return of_target(input, target, **options)
 
 
-WEIGHTING = ("reduction", "sample_weight", "mask", "normalizer")
-
-
-def by_hand(input: Tensor, target: Tensor, **options: Any) -> Tensor:
-    """The loss as functional.cross_entropy gives it."""
-    options = {"reduction": "mean"} | options
-    weighting = {name: options.pop(name) for name in WEIGHTING if name in options}
-    of_rows = definition_of_probabilities if target.shape == input.shape else definition
-    return reduced(*of_rows(input, target, **options), **weighting)
+by_hand = by_rows(of_rows)
 
 
 # Results
-
-
-def upstream_of(value: Tensor) -> Tensor:
-    """Random numbers, the same in every type."""
-    generator = torch.Generator().manual_seed(3)
-    upstream = torch.randn(value.shape, generator=generator, dtype=torch.float64)
-    return upstream.to(torch.bfloat16).to(value.dtype)
-
-
-def results(function: Any, input: Tensor, target: Tensor, *, curved: bool = False, **options: Any):
-    """Value, gradient for a random upstream and, if `curved`, how that gradient bends."""
-    leaf = input.detach().requires_grad_()
-    value = function(leaf, target, **options)
-    (slope,) = torch.autograd.grad(value, leaf, upstream_of(value), create_graph=curved)
-    found = [value.detach(), slope.detach()]
-    if curved:
-        along = torch.sin(7 * torch.arange(slope.numel()) + 1.0).reshape(slope.shape)
-        found += torch.autograd.grad((slope * along).sum(), leaf)
-    return found
 
 
 def results_of_both(
@@ -163,20 +118,6 @@ def on(engine: str):
     return cross_entropy
 
 
-def assert_all_same(
-    ours: list[Tensor], theirs: list[Tensor], tolerance: float, message: str = ""
-) -> None:
-    assert len(ours) == len(theirs)
-    for place, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-        what = f"{message}: {place} of value, gradients, second derivatives"
-        assert a.shape == b.shape, what
-        finite = a.isfinite() & b.isfinite()
-        assert torch.equal(a[~finite].double().nan_to_num(5), b[~finite].double().nan_to_num(5)), (
-            what
-        )
-        assert_same(a[finite].double(), b[finite].double(), tolerance, what)
-
-
 # Calls
 
 
@@ -197,12 +138,6 @@ def labels(input: Tensor, ignore_index: int | None = None, dim: int = 1, seed: i
         ignored.flatten()[:1] = False
         label = torch.where(ignored, ignore_index, label)
     return label
-
-
-def class_weight(classes: int, dtype: torch.dtype = torch.float64) -> Tensor:
-    """Of every size; the first class has none if there are others."""
-    weight = torch.linspace(0.0 if classes > 1 else 0.5, 2.0, classes, dtype=torch.float64)
-    return weight.to(dtype)
 
 
 def options_of(name: str, classes: int) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import io
 import itertools
 import math
 import pickle
+import re
 
 import hypothesis
 import mpmath
@@ -21,16 +22,11 @@ from tests.rowwise.cross_entropy import (
     ADJACENT,
     ALONE,
     BEYOND,
-    EXACT,
     FEW,
-    INF,
     KERNELS,
     LAST,
-    NAN,
-    REDUCTIONS,
     TORCHS,
     assert_a_class_out_of_range_raises,
-    assert_all_same,
     assert_bits_do_not_depend_on_threads,
     assert_confident_probabilities_do_not_cancel,
     assert_confident_rows_do_not_cancel,
@@ -42,7 +38,6 @@ from tests.rowwise.cross_entropy import (
     assert_smoothing_asks_nothing_of_a_class_without_weight,
     assert_what_does_not_count_is_nothing,
     by_hand,
-    class_weight,
     definition,
     labels,
     logits,
@@ -50,8 +45,16 @@ from tests.rowwise.cross_entropy import (
     options_of,
     options_of_probabilities,
     probabilities,
-    results,
     results_of_both,
+)
+from tests.rowwise.results import (
+    EXACT,
+    INF,
+    NAN,
+    REDUCTIONS,
+    assert_all_same,
+    class_weight,
+    results,
     upstream_of,
 )
 
@@ -82,6 +85,19 @@ def test_value_and_gradient_are_torchs(shape, name):
             assert_all_same(ours, theirs, EXACT, f"{shape} {name} {reduction}")
         else:
             assert ours[0].isnan().all()
+
+
+@ENGINES
+@pytest.mark.parametrize("name", ["plain", "kept", "weight", "smoothed"])
+def test_a_row_without_a_batch_takes_a_target_with_one(name, engine):
+    input, options = logits(5), options_of(name, 5)
+    for label in (2, 4):
+        for reduction in ("mean", "sum", "none"):
+            given = {**options, "reduction": reduction}
+            ours = results(on(engine), input, tensor([label]), **given)
+            assert_all_same(ours, results(on(engine), input, tensor(label), **given))
+            if name != "smoothed":  # which torch refuses here, as it does the gradient
+                assert_all_same(ours[:1], [torchs(input, tensor([label]), **given)])
 
 
 @pytest.mark.parametrize("name", TORCHS)
@@ -661,8 +677,10 @@ def test_no_rows_are_a_mean_of_nothing(engine):
 
 @ENGINES
 def test_no_classes_are_refused(engine):
-    with pytest.raises(onepass.ShapeError, match=r"`input` of shape \(3, 0\) has no classes"):
-        on(engine)(torch.zeros(3, 0), torch.full((3,), -100))
+    said = "cross_entropy: `input` must have at least one class, on axis 1; got (3, 0)."
+    for target in (torch.full((3,), -100), torch.zeros(3, 0)):
+        with pytest.raises(onepass.ShapeError, match=re.escape(said)):
+            on(engine)(torch.zeros(3, 0), target)
 
 
 @ENGINES
@@ -1181,7 +1199,8 @@ def test_a_masked_class_out_of_range_is_not_looked_at():
         ((4, 5), (4, 1), {}, (4,), 1, " Did you mean target.squeeze(1)?"),
         ((4, 5), (1, 4), {}, (4,), 1, " Did you mean target.squeeze(0)?"),
         ((4, 5, 3), (4, 1, 3), {}, (4, 3), 1, " Did you mean target.squeeze(1)?"),
-        ((5,), (1,), {}, (), 0, " Did you mean target.squeeze(0)?"),
+        ((5,), (2,), {}, (), 0, ""),
+        ((5,), (1, 1), {}, (), 0, ""),
         ((2, 7, 50), (2, 7), {}, (2, 50), 1, " If the classes are on axis 2, write dim=-1."),
         ((50, 2, 7), (2, 7), {}, (50, 7), 1, " If the classes are on axis 0, write dim=0."),
         ((2, 50, 7), (2, 7), {"dim": -1}, (2, 50), 2,
@@ -1201,6 +1220,26 @@ def test_targets_of_another_shape_show_what_to_write(shape, target, options, wan
         f"{wanted} for input {shape} with {shape[axis]} classes on axis {axis}; got "
         f"{target}.{hint}",
         torch.zeros(shape), torch.zeros(target, dtype=torch.int64), **options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("shape, dim", [((4, 7), 1), ((4, 1), 1), ((5, 4), 0), ((3, 5), 1)])
+def test_probabilities_of_another_shape_show_that_of_the_logits(shape, dim):
+    logits_shape = (4, 5) if dim == 1 else (5, 3)
+    assert_refused(
+        onepass.ShapeError,
+        "cross_entropy: class probabilities in `target` must have the shape of the logits, "
+        f"{logits_shape}; got {shape}. Class indices are integers.",
+        torch.zeros(logits_shape), torch.zeros(shape), dim=dim,
+    )  # fmt: skip
+
+
+def test_probabilities_must_be_real():
+    assert_refused(
+        onepass.DtypeError,
+        "cross_entropy: `target` must be real, got torch.complex64. "
+        "Write target.real or target.abs().",
+        X, X.softmax(1) + 0j,
     )  # fmt: skip
 
 

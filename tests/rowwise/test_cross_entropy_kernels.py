@@ -1,40 +1,18 @@
 """The kernels of cross_entropy: golden text, machine code, and mutants that the checks catch."""
 
-import difflib
 import platform
 import re
-import shutil
-import subprocess
 from pathlib import Path
-from unittest import mock
 
-import numba.core.codegen
 import pytest
 import torch
 
 from onepass.rowwise import cross_entropy
 from onepass.runtime import kernels, rows
-from tests.rowwise.cross_entropy import (
-    ADJACENT,
-    ALONE,
-    FEW,
-    LAST,
-    assert_a_class_out_of_range_raises,
-    assert_confident_probabilities_do_not_cancel,
-    assert_confident_rows_do_not_cancel,
-    assert_large_logits_do_not_overflow,
-    assert_masked_probabilities_are_nothing,
-    assert_probabilities_are_the_definitions,
-    assert_row_weights_weigh_and_count,
-    assert_rows_are_the_definitions,
-    assert_smoothing_asks_nothing_of_a_class_without_weight,
-    assert_what_does_not_count_is_nothing,
-    class_weight,
-    labels,
-    logits,
-    on,
-    results,
-)
+from tests.kernels import assert_complete, assert_golden, compiled
+from tests.rowwise import cross_entropy as checks
+from tests.rowwise.cross_entropy import ADJACENT, ALONE, FEW, LAST, labels, logits, on
+from tests.rowwise.results import class_weight, results
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "rows" / "cpu"
 F32, BF16 = torch.float32, torch.bfloat16
@@ -92,14 +70,7 @@ def printed(fresh, monkeypatch):
 
 @EVERY_CASE
 def test_text_is_the_golden_one(name, printed, request):
-    path, (text, _) = GOLDEN / f"cross_entropy_{name}.py.txt", printed(name)
-    if request.config.getoption("--accept"):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    accepted = path.read_text() if path.exists() else ""
-    compared = (accepted.splitlines(keepends=True), text.splitlines(keepends=True))
-    lines = difflib.unified_diff(*compared, f"{path.name} (accepted)", f"{path.name} (printed)")
-    assert text == accepted, "`pytest --accept` rewrites golden files:\n" + "".join(lines)
+    assert_golden(GOLDEN / f"cross_entropy_{name}.py.txt", printed(name)[0], request)
 
 
 def test_every_golden_file_belongs_to_a_case():
@@ -113,20 +84,6 @@ def test_cases_are_different_kernels(printed):
 
 
 # Machine code
-
-
-def compiled(text, signature):
-    """Assembly and object code, as the engine makes them."""
-    libraries = []
-    whole = numba.core.codegen.CPUCodeLibrary._get_compiled_object
-
-    def noted(library):
-        libraries.append(library)
-        return whole(library)
-
-    with mock.patch.object(numba.core.codegen.CPUCodeLibrary, "_get_compiled_object", noted):
-        code = kernels.compiled(text, signature, "onepass_tested")
-    return libraries[0].get_asm_str(), code
 
 
 # Of the arithmetic of every class: sums, the largest, and the polynomial of exp.
@@ -143,12 +100,7 @@ def test_machine_code_is_vectorised_and_calls_nothing_unknown(name, printed, tmp
     if platform.machine() in ("x86_64", "AMD64"):
         missing = [what for what, pattern in PACKED.items() if not pattern.search(assembly)]
         assert not missing
-    if shutil.which("nm"):
-        (tmp_path / "kernel.o").write_bytes(code)
-        command = ["nm", tmp_path / "kernel.o"]
-        symbols = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        assert re.search(r" T onepass_tested$", symbols, re.MULTILINE)
-        assert set(re.findall(r" U _?(\w+)", symbols)) <= {"memset", "memcpy"}
+    assert_complete(code, {"memset", "memcpy"}, tmp_path)
 
 
 def test_a_loop_that_is_not_vectorised_would_be_noticed(printed, monkeypatch):
@@ -163,15 +115,15 @@ def test_a_loop_that_is_not_vectorised_would_be_noticed(printed, monkeypatch):
 
 
 def labelled(name, shape):
-    return lambda: assert_rows_are_the_definitions(name, shapes=[shape])
+    return lambda: checks.assert_rows_are_the_definitions(name, shapes=[shape])
 
 
 def massed(name, shape=LAST):
-    return lambda: assert_probabilities_are_the_definitions(name, shapes=[shape])
+    return lambda: checks.assert_probabilities_are_the_definitions(name, shapes=[shape])
 
 
 def weighed(shape):
-    return lambda: assert_row_weights_weigh_and_count(shapes=[shape])
+    return lambda: checks.assert_row_weights_weigh_and_count(shapes=[shape])
 
 
 def of_float64(check):
@@ -183,19 +135,19 @@ def of_float32(check):
 
 
 def long_rows():
-    assert_rows_are_the_definitions("plain", shapes=[(3, 2500)])
+    checks.assert_rows_are_the_definitions("plain", shapes=[(3, 2500)])
 
 
 def ignored():
-    assert_what_does_not_count_is_nothing("ignored")
+    checks.assert_what_does_not_count_is_nothing("ignored")
 
 
 def large_logits():
-    assert_large_logits_do_not_overflow(shapes=[LAST])
+    checks.assert_large_logits_do_not_overflow(shapes=[LAST])
 
 
-CONFIDENT = of_float64(assert_confident_rows_do_not_cancel)
-SURE = of_float32(assert_confident_probabilities_do_not_cancel)
+CONFIDENT = of_float64(checks.assert_confident_rows_do_not_cancel)
+SURE = of_float32(checks.assert_confident_probabilities_do_not_cancel)
 
 MUTANTS = {
     "ignore_index dropped": (
@@ -301,7 +253,7 @@ MUTANTS = {
     "one class too many": (
         "legal = both(label >= 0, label < classes)",
         "legal = both(label >= 0, label <= classes)",
-        assert_a_class_out_of_range_raises,
+        checks.assert_a_class_out_of_range_raises,
     ),
     "z_loss not squared": (
         "value = value + z_loss * size * size",
@@ -326,7 +278,7 @@ MUTANTS = {
     "smoothing charges classes without weight": (
         "if SMOOTHED and weight != real(0.0):",
         "if SMOOTHED:",
-        lambda: assert_smoothing_asks_nothing_of_a_class_without_weight("cpu", [FEW]),
+        lambda: checks.assert_smoothing_asks_nothing_of_a_class_without_weight("cpu", [FEW]),
     ),
     "probabilities smoothed without making room": (
         "mass = keep * mass + spread",
@@ -356,7 +308,7 @@ MUTANTS = {
     "masked targets have slopes": (
         "used = both(used, both(row_counts, weight != real(0.0)))",
         "used = both(used, weight != real(0.0))",
-        lambda: assert_masked_probabilities_are_nothing("masked"),
+        lambda: checks.assert_masked_probabilities_are_nothing("masked"),
     ),
 }
 

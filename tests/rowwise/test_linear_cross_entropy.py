@@ -19,7 +19,7 @@ KINDS = list(
 
 @pytest.fixture(autouse=True)
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(cpu, "_AT_ONCE", 9 * 8 * 32)
+    monkeypatch.setattr(cpu, "CHUNK", 9 * 8 * 32)
 
 
 def given(lead, classes, *, soft):
@@ -108,6 +108,26 @@ def test_second_derivatives_and_transforms_go_through_the_definition():
     )
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_a_row_without_a_batch_takes_a_target_with_one(reduction):
+    input, layer, _, _ = given((), 9, soft=False)
+    target = torch.tensor([2])
+    value = F.linear_cross_entropy(input, layer, target, reduction=reduction)
+    theirs = torch.nn.functional.linear_cross_entropy(input, layer, target, reduction=reduction)
+    torch.testing.assert_close(value, theirs)
+
+
+def test_integers_stand_where_floats_are_meant():
+    input, layer, bias, target = given((13,), 9, soft=False)
+    ints = [(3 * tensor).long() for tensor in (input, layer, bias)]
+    floats = [tensor.float() for tensor in ints]
+    ours, exact = (
+        F.linear_cross_entropy(input, layer, target, linear_bias=bias)
+        for input, layer, bias in (ints, floats)
+    )
+    assert torch.equal(ours, exact)
+
+
 def test_a_retained_graph_recomputes():
     input, layer, _, target = given((13,), 9, soft=False)
     leaf = input.clone().requires_grad_()
@@ -135,3 +155,78 @@ def test_a_weight_the_wrong_way_round_is_refused():
         F.linear_cross_entropy(torch.randn(4, 6), torch.randn(6, 9), torch.zeros(4).long())
     with pytest.raises(onepass.DomainError, match=r"linear_cross_entropy: .* got 9 at \(1,\)"):
         F.linear_cross_entropy(torch.randn(4, 6), torch.randn(9, 6), torch.tensor([0, 9, 1, 2]))
+
+
+X, W, Y = torch.zeros(4, 6), torch.zeros(9, 6), torch.tensor([0, 8, 1, 2])
+EACH_ROW = "`target` must hold a class index for every row of `input`, "
+REFUSED = {
+    "rows": (
+        (X, W, Y[:3]), {}, EACH_ROW + "(4,) for logits (4, 9) with 9 classes on axis 1; got (3,).",
+    ),
+    "(N, 1)": (
+        (X, W, Y[:, None]), {},
+        EACH_ROW + "(4,) for logits (4, 9) with 9 classes on axis 1; got (4, 1). "
+        "Did you mean target.squeeze(1)?",
+    ),
+    "several losses": (
+        (X, torch.zeros(9, 2, 6), Y), {},
+        EACH_ROW + "(4, 2) for logits (4, 9, 2) with 9 classes on axis 1; got (4,).",
+    ),
+    "several losses of more axes": (
+        (X[None], torch.zeros(9, 2, 6), Y), {},
+        ("with `linear_weight` (classes, d1, ..., features) input must be (N, features); got "
+         "(9, 2, 6) for input (1, 4, 6). Write input.reshape(-1, 6)."),
+    ),
+    "probabilities": (
+        (X, W, torch.zeros(4, 6)), {},
+        ("class probabilities in `target` must have the shape of the logits, (4, 9); got (4, 6). "
+         "Class indices are integers."),
+    ),
+    "no classes": (
+        (X, W[:0], Y), {},
+        "`linear_weight` must have at least one class, on axis 0; got (0, 6) for input (4, 6).",
+    ),
+    "features": (
+        (X, W[:, :5], Y), {},
+        ("`linear_weight` must be (classes, features) for input (..., features); got (9, 5) for "
+         "input (4, 6)."),
+    ),
+    "bias": (
+        (X, W, Y), {"linear_bias": X[0]},
+        "`linear_bias` must be (9,), as linear_weight without its last axis; got (6,).",
+    ),
+    "class weight": (
+        (X, W, Y), {"weight": X[0]},
+        "`weight` must have one entry for each of the 9 classes, (9,); got (6,).",
+    ),
+    "complex input": (
+        (X + 0j, W, Y), {},
+        "`input` must be real, got torch.complex64. Write input.real or input.abs().",
+    ),
+    "complex layer": (
+        (X, W + 0j, Y), {},
+        ("`linear_weight` must be real, got torch.complex64. "
+         "Write linear_weight.real or linear_weight.abs()."),
+    ),
+    "a bias that is a list": (
+        (X, W, Y), {"linear_bias": [1.0]},
+        "`linear_bias` must be a tensor, got list: [1.0]. Write torch.as_tensor(linear_bias).",
+    ),
+    "a bias elsewhere": (
+        (X, W, Y), {"linear_bias": torch.zeros(9, device="meta")},
+        ("all tensors must be on the same device, got cpu and for `linear_bias` meta. "
+         "Write linear_bias.to('cpu')."),
+    ),
+    "a layer elsewhere": (
+        (X, W.to("meta"), Y), {},
+        ("all tensors must be on the same device, got cpu and for `linear_weight` meta. "
+         "Write linear_weight.to('cpu')."),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("tensors, options, said", REFUSED.values(), ids=REFUSED)
+def test_what_does_not_fit_is_named_with_what_to_write(tensors, options, said):
+    with pytest.raises(onepass.OnepassError) as caught:
+        F.linear_cross_entropy(*tensors, **options)
+    assert str(caught.value) == f"linear_cross_entropy: {said}"

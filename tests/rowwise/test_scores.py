@@ -6,7 +6,6 @@ import copy
 import inspect
 import io
 import itertools
-import math
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -20,13 +19,18 @@ from onepass import functional as F
 from onepass import nn
 from onepass.printers import rows as printer
 from onepass.rowwise import multi_margin, multilabel_soft_margin, nll
-from tests.twins import assert_same
+from tests.rowwise.results import (
+    INF,
+    NAN,
+    REDUCTIONS,
+    assert_all_same,
+    by_rows,
+    class_weight,
+    results,
+)
 
 T = torch.nn.functional
-INF, NAN = math.inf, math.nan
-EXACT = 1e-12  # relative, in float64
 F16, BF16, F32, F64 = torch.float16, torch.bfloat16, torch.float32, torch.float64
-REDUCTIONS = ("mean", "sum", "none", "batchmean")
 NAMES = ("nll_loss", "multi_margin_loss", "multilabel_soft_margin_loss")
 INDEXED = NAMES[:2]  # with class indices
 CLASSES = {
@@ -83,30 +87,9 @@ OF_ROWS = dict(zip(NAMES, (nll_of_rows, multi_margin_of_rows, multilabel_of_rows
 
 def by_hand(name: str) -> Callable[..., Tensor]:
     """The loss as its function gives it, in float64."""
-
-    def loss(
-        input,
-        target,
-        *,
-        reduction="mean",
-        sample_weight=None,
-        mask=None,
-        normalizer=None,
-        **options,
-    ):
-        value, counts = OF_ROWS[name](input.double(), target, **options)
-        of_row = torch.ones_like(value)
-        for given in (sample_weight, mask):
-            of_row = of_row if given is None else of_row * given
-        value = torch.where(of_row == 0, 0.0, of_row * value)
-        counts = torch.where(of_row == 0, 0.0, of_row * counts)
-        if reduction == "none":
-            return value
-        batch = (counts != 0).reshape(counts.shape[0], -1).any(1).sum() if counts.dim() else 1
-        mean = counts.sum() if normalizer is None else normalizer
-        return value.sum() / {"sum": 1, "mean": mean, "batchmean": batch}[reduction]
-
-    return loss
+    return by_rows(
+        lambda input, *others, **options: OF_ROWS[name](input.double(), *others, **options)
+    )
 
 
 # Calls
@@ -120,32 +103,6 @@ def on(engine: str, name: str) -> Callable[..., Tensor]:
             return getattr(F, name)(*tensors, **options)
 
     return loss
-
-
-def results(function: Any, input: Tensor, *others: Any, curved: bool = False, **options: Any):
-    """Value, gradient for a random upstream and, if `curved`, how that gradient bends."""
-    leaf = input.detach().requires_grad_()
-    value = function(leaf, *others, **options)
-    upstream = torch.randn(value.shape, generator=torch.Generator().manual_seed(3), dtype=F64)
-    upstream = upstream.to(BF16).to(value.dtype)  # the same in every type
-    (slope,) = torch.autograd.grad(value, leaf, upstream, create_graph=curved)
-    found = [value.detach(), slope.detach()]
-    if curved:
-        along = torch.sin(7 * torch.arange(slope.numel()) + 1.0).reshape(slope.shape)
-        total = (slope * along).sum() + 0 * leaf.sum()  # a loss without curvature has no graph
-        found += torch.autograd.grad(total, leaf)
-    return found
-
-
-def assert_all_same(ours, theirs, tolerance=EXACT, message=""):
-    for place, (a, b) in enumerate(zip(ours, theirs, strict=True)):
-        what = f"{message}: {place} of value, gradient, second derivative"
-        assert a.shape == b.shape, what
-        finite = a.isfinite() & b.isfinite()
-        assert torch.equal(a[~finite].double().nan_to_num(5), b[~finite].double().nan_to_num(5)), (
-            what
-        )
-        assert_same(a[finite].double(), b[finite].double(), tolerance, what)
 
 
 def scores(*shape, dtype=F64, seed=0):
@@ -175,12 +132,6 @@ def targets(name, input, ignore_index=None):
         ignored.flatten()[:1] = False
         label = torch.where(ignored, ignore_index, label)
     return label
-
-
-def class_weight(classes, dtype=F64):
-    """Of every size; the first class has none if there are others."""
-    first = 0.0 if classes > 1 else 0.5
-    return torch.linspace(first, 2.0, classes, dtype=F64).to(dtype)
 
 
 def options_of(name, input) -> list[dict[str, Any]]:
@@ -386,6 +337,15 @@ def test_a_row_without_a_batch_takes_a_target_with_one(name):
         # torch's own gradient raises here for nll_loss.
         expected = results(torchs(name), scores(5), tensor(2), reduction=reduction)[1]
         assert_all_same([slope], [expected])
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_a_margin_of_a_row_with_a_batch_takes_a_target_without_one(reduction):
+    given = scores(1, 5), tensor(2)
+    ours, theirs = (
+        results(f, *given, reduction=reduction) for f in (F.multi_margin_loss, T.multi_margin_loss)
+    )
+    assert_all_same(ours, theirs)
 
 
 def test_a_broadcast_target_is_every_rows():
@@ -630,16 +590,11 @@ def test_no_rows_are_a_mean_of_nothing(name, engine):
 
 
 @ENGINES
-def test_no_classes_and_nothing_but_ignored_rows(engine):
+@OF_INDICES
+def test_no_classes_are_refused(name, engine):
+    said = f"{name}: `input` must have at least one class, on axis 1; got (3, 0)."
     empty, ignored = torch.zeros(3, 0), torch.full((3,), -100)
-    if engine == "cpu":
-        assert on(engine, "nll_loss")(empty, ignored).isnan()
-        assert on(engine, "nll_loss")(empty, ignored, reduction="sum") == 0
-        with pytest.raises(onepass.DomainError):
-            on(engine, "nll_loss")(empty, ignored + 100)
-    with pytest.raises(onepass.ShapeError) as caught:
-        on(engine, "multi_margin_loss")(empty, ignored + 100)
-    assert str(caught.value) == "multi_margin_loss: `input` must have classes, got (3, 0)."
+    assert_refused(onepass.ShapeError, said, on(engine, name), empty, ignored)
 
 
 def assert_row_weights_weigh_and_count(name, engine="cpu"):
@@ -1009,7 +964,8 @@ def test_types_that_do_not_fit_are_named(name):
             function, X, Y.to(dtype),
         )  # fmt: skip
     assert_refused(
-        onepass.DtypeError, f"{name}: `input` must be real, got torch.complex64.",
+        onepass.DtypeError,
+        f"{name}: `input` must be real, got torch.complex64. Write input.real or input.abs().",
         function, X.to(torch.complex64), Y,
     )  # fmt: skip
     assert_refused(
@@ -1260,7 +1216,7 @@ def test_what_catches_mutants_passes_without_them():
 
 def in_multilabel(patch, method):
     """A mistaken way to hand the call on to the element."""
-    element = multilabel_soft_margin.multilabel_soft_margin_element
+    element = multilabel_soft_margin.of_elements
     right = type(element).evaluate
     patch.setattr(
         type(element), "evaluate", lambda self, *a, **given: right(self, *a, **method(given))

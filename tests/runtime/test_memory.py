@@ -278,11 +278,9 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="forks")
 def test_a_forked_child_computes_and_harms_nobody():
     assert run(FORK) == "0\n"
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="forks")
 def test_forked_workers_compute_what_their_parent_does():
     assert run(POOL) == "same\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,6 +48,19 @@ class Domain:
         return f"{self.name}, in {left}{self.low:g}, {self.high:g}{right}"
 
 
+@dataclass(frozen=True)
+class Depending:
+    """A domain that a flag of the loss decides."""
+
+    flag: str
+    if_set: Domain
+    otherwise: Domain
+
+    def of(self, flags: Mapping[str, bool]) -> Domain:
+        """The domain under these flags."""
+        return self.if_set if flags[self.flag] else self.otherwise
+
+
 def enforced(domain: Domain, hint: str = "") -> Domain:
     """The same domain; a value outside makes the loss nan and, on a CPU tensor, is raised."""
     return replace(domain, enforced=True, hint=hint)
@@ -59,4 +73,6 @@ VARIANCE = Domain("a variance", low=0, inside=1.0, accepts_nan=True)
 PROBABILITY = Domain("a probability", low=0, high=1, inside=0.5)
 LOG_PROBABILITY = Domain("a logarithm of a probability", high=0, inside=-1.0)
 COUNT = Domain("a count", low=0, high_open=True, inside=1.0)
-SIGN = Domain("a label", values=(-1.0, 1.0), inside=1.0)
+SIGN = Domain(
+    "a label", values=(-1.0, 1.0), inside=1.0, hint="For labels 0 and 1 write 2 * target - 1."
+)

@@ -7,20 +7,27 @@ import math
 import torch
 from torch import Tensor
 
-from onepass.define import LOG_PROBABILITY, PROBABILITY, Card, pointwise
+from onepass.define import LOG_PROBABILITY, PROBABILITY, Card, Depending, pointwise
 
 
 @pointwise(
     input=LOG_PROBABILITY,
-    target=PROBABILITY,
+    target=Depending("log_target", LOG_PROBABILITY, PROBABILITY),
     card=Card(
         task="distributions",
+        input="log-probabilities",
+        target="probabilities",
         best_for="distillation, distribution matching, variational inference",
         not_for="direct regression, inputs that are no distributions, a symmetric distance",
-        properties=(
+        smooth=True,
+        convex=True,
+        proper=True,
+        gradient_bound=1,
+        minimised_by="logarithm of the mean",
+        remarks=(
             "asymmetric",
-            "input must be log-probabilities",
-            "'batchmean' is the divergence",
+            "'batchmean' is the divergence, 'mean' is not",
+            "log_target=True is stabler where the target is in log space already",
         ),
         relatives=("cross_entropy",),
         sources=("Kullback and Leibler (1951), doi:10.1214/aoms/1177729694",),

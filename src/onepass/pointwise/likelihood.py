@@ -7,7 +7,16 @@ import math
 import torch
 from torch import Tensor
 
-from onepass.define import NONNEGATIVE, VARIANCE, Card, enforced, pointwise, with_slope
+from onepass.define import (
+    NONNEGATIVE,
+    REAL,
+    VARIANCE,
+    Card,
+    Depending,
+    enforced,
+    pointwise,
+    with_slope,
+)
 
 
 @pointwise(
@@ -15,10 +24,19 @@ from onepass.define import NONNEGATIVE, VARIANCE, Card, enforced, pointwise, wit
     eps=NONNEGATIVE,
     card=Card(
         task="regression",
-        best_for="uncertainty estimation: the model predicts mean and variance of every element",
+        input="means and variances",
+        target="any real number",
+        best_for="uncertainty estimation: noise that varies between samples",
         not_for="plain point prediction, constant variance, classification",
-        properties=("smooth", "proper", "minimised by the mean and the variance"),
-        relatives=("mse_loss",),
+        smooth=True,
+        proper=True,
+        minimised_by="mean and variance",
+        remarks=(
+            "convex in the mean alone",
+            "the larger the claimed variance, the less an error pulls",
+            "a variance below eps counts as eps",
+        ),
+        relatives=("mse_loss", "poisson_nll_loss"),
         sources=("Nix and Weigend (1994), doi:10.1109/ICNN.1994.374138",),
     ),
 )
@@ -37,12 +55,23 @@ def gaussian_nll_loss(
 
 
 @pointwise(
+    input=Depending("log_input", REAL, NONNEGATIVE),
+    target=NONNEGATIVE,
     eps=NONNEGATIVE,
     card=Card(
         task="counts",
+        input="logarithms of rates",
+        target="counts",
         best_for="counts of events or items, rates, rare events",
         not_for="unbounded continuous, negative or binary data",
-        properties=("smooth", "convex", "proper", "minimised by the mean"),
+        smooth=True,
+        convex=True,
+        proper=True,
+        minimised_by="logarithm of the mean",
+        remarks=(
+            "gradient is the rate minus the count",
+            "takes the rates themselves with log_input=False, and is minimised by their mean",
+        ),
         relatives=("gaussian_nll_loss",),
         sources=("Nelder and Wedderburn (1972), doi:10.2307/2344614",),
     ),

@@ -12,10 +12,14 @@ from onepass.define import SIGN, Card, pointwise
     target=SIGN,
     card=Card(
         task="ranking",
-        best_for="ranking, pairwise preferences, recommendation: which of two scores is higher",
+        input="scores",
+        target="labels -1 and 1",
+        best_for="learning to rank, pairwise preferences, recommendation: which of two is higher",
         not_for="plain classification, absolute values, or where no order exists",
-        properties=("convex", "gradient -1, 0 or 1", "0 once the margin is kept"),
-        relatives=("soft_margin_loss", "triplet_margin_loss"),
+        convex=True,
+        gradient_bound=1,
+        remarks=("sees only the difference of the scores", "0 once the margin is kept"),
+        relatives=("soft_margin_loss", "multi_margin_loss", "triplet_margin_loss"),
         sources=("Herbrich, Graepel and Obermayer (1999), doi:10.1049/cp:19991091",),
     ),
 )
@@ -34,10 +38,17 @@ def margin_ranking_loss(
     target=SIGN,
     card=Card(
         task="pairs",
+        input="distances",
+        target="labels -1 and 1",
         best_for="similar (1) or dissimilar (-1) pairs, given their distance; Siamese networks",
-        not_for="many classes, or where the distance itself matters",
-        properties=("convex in the distance", "gradient -1, 0 or 1"),
-        relatives=("cosine_embedding_loss", "margin_ranking_loss"),
+        not_for="many classes, complex relations, or where the distance itself matters",
+        convex=True,
+        gradient_bound=1,
+        remarks=(
+            "draws similar pairs together without end",
+            "pushes dissimilar ones to the margin",
+        ),
+        relatives=("cosine_embedding_loss", "triplet_margin_loss"),
         sources=("Hadsell, Chopra and LeCun (2006), doi:10.1109/CVPR.2006.100",),
     ),
 )

@@ -12,11 +12,16 @@ from onepass.define import NONNEGATIVE, POSITIVE, Card, pointwise
     weight_counts=True,
     card=Card(
         task="regression",
+        input="any real number",
+        target="any real number",
         best_for="data with outliers, image reconstruction, errors that count in proportion",
         not_for="outliers that carry information, or a smooth path to the optimum",
-        properties=("robust", "convex", "gradient is a sign, 0 at 0", "minimised by the median"),
+        convex=True,
+        gradient_bound=1,
+        minimised_by="median",
+        remarks=("the mean absolute error", "gradient is a sign: always of size 1, but 0 at 0"),
         relatives=("mse_loss", "huber_loss", "smooth_l1_loss"),
-        sources=("Laplace (1774), Mémoire sur la probabilité des causes par les évènements",),
+        sources=("Laplace (1774), Mémoire sur la probabilité des causes, no DOI: older than DOIs",),
     ),
 )
 def l1_loss(input: Tensor, target: Tensor) -> Tensor:
@@ -32,16 +37,16 @@ def l1_loss(input: Tensor, target: Tensor) -> Tensor:
     weight_counts=True,
     card=Card(
         task="regression",
-        best_for="general regression with roughly normal errors, large errors hurting most",
+        input="any real number",
+        target="any real number",
+        best_for="general regression, roughly normal errors, where large errors must hurt most",
         not_for="many outliers, or errors that should all weigh the same",
-        properties=(
-            "smooth",
-            "convex",
-            "gradient proportional to the error",
-            "minimised by the mean",
-        ),
+        smooth=True,
+        convex=True,
+        minimised_by="mean",
+        remarks=("gradient proportional to the error",),
         relatives=("l1_loss", "huber_loss", "gaussian_nll_loss"),
-        sources=("Gauss (1809), Theoria motus corporum coelestium",),
+        sources=("Gauss (1809), Theoria motus corporum coelestium, no DOI: older than DOIs",),
     ),
 )
 def mse_loss(input: Tensor, target: Tensor) -> Tensor:
@@ -58,9 +63,15 @@ def mse_loss(input: Tensor, target: Tensor) -> Tensor:
     fused=torch._C._nn.huber_loss,  # type: ignore[attr-defined]
     card=Card(
         task="regression",
+        input="any real number",
+        target="any real number",
         best_for="mostly well-behaved targets with some outliers",
-        not_for="cases where pure absolute or squared error is wanted",
-        properties=("robust", "smooth", "convex", "gradient within [-delta, delta]"),
+        not_for="purely absolute or purely squared error, or where every operation counts",
+        smooth=True,
+        convex=True,
+        gradient_bound="delta",
+        minimised_by="mean of the targets clipped to within delta of it",
+        remarks=("quadratic up to delta, linear beyond",),
         relatives=("mse_loss", "l1_loss", "smooth_l1_loss"),
         sources=("Huber (1964), doi:10.1214/aoms/1177703732",),
     ),
@@ -81,9 +92,18 @@ def huber_loss(input: Tensor, target: Tensor, *, delta: float = 1.0) -> Tensor:
     fused=torch._C._nn.smooth_l1_loss,  # type: ignore[attr-defined]
     card=Card(
         task="regression",
+        input="any real number",
+        target="any real number",
         best_for="box regression and localisation in object detection",
         not_for="regression without such structure, or where outliers are very rare",
-        properties=("robust", "smooth", "convex", "gradient within [-1, 1] whatever beta is"),
+        smooth=True,
+        convex=True,
+        gradient_bound=1,
+        minimised_by="mean of the targets clipped to within beta of it",
+        remarks=(
+            "huber_loss divided by its delta, here beta",
+            "l1_loss, corner and all, at beta = 0",
+        ),
         relatives=("huber_loss", "l1_loss"),
         sources=("Girshick (2015), doi:10.1109/ICCV.2015.169",),
     ),

@@ -1,4 +1,4 @@
-"""Row-wise kernels as text: the functions of a loss's cpu.py, under the words that they use."""
+"""Row-wise kernels as text: a kernel and the functions it calls, under the words that they use."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from typing import Any
 
 _FUNCTIONS = ("exp", "log", "log1p", "power", "sign", "tanh")
 _HALF = ("float16", "bfloat16")
+_LOSSES = "onepass.rowwise."
 
 
 def text(entry: Any, dtype: str, output: str, flags: Mapping[str, bool]) -> str:
     """The source of a kernel for tensors of one dtype and a result of another."""
     lines = [*_words(dtype, output), *(f"{name} = {flag}" for name, flag in flags.items())]
-    functions = {function.__name__: function for function in _reached(entry)}
-    constants = sorted({name for f in functions.values() for name in _constants(f)})
-    lines += [f"{name} = {entry.__globals__[name]!r}" for name in constants]
-    sources = [inspect.getsource(function) for function in functions.values()]
+    functions = _reached(entry)
+    constants = {name: number for f in functions for name, number in _constants(f)}
+    lines += [f"{name} = {constants[name]!r}" for name in sorted(constants)]
+    sources = [inspect.getsource(function) for function in functions]
     return "\n\n".join(["\n".join(lines), *sources, f"kernel = {entry.__name__}\n"])
 
 
@@ -33,22 +34,23 @@ def _words(dtype: str, output: str) -> Iterator[str]:
 
 
 def _reached(entry: FunctionType) -> list[FunctionType]:
-    """The entry, behind all functions of its module that it calls."""
+    """The entry, behind all functions of the losses that it calls."""
     found: dict[str, FunctionType] = {}
 
     def visit(function: FunctionType) -> None:
         for name in function.__code__.co_names:
             called = function.__globals__.get(name)
-            if isinstance(called, FunctionType) and called.__module__ == entry.__module__:
+            if isinstance(called, FunctionType) and called.__module__.startswith(_LOSSES):
                 visit(called)
-        found.setdefault(function.__name__, function)
+        assert found.setdefault(function.__name__, function) is function, function.__name__
 
     visit(entry)
     return list(found.values())
 
 
-def _constants(function: FunctionType) -> Iterator[str]:
+def _constants(function: FunctionType) -> Iterator[tuple[str, int | float]]:
     """The numbers of its module that it uses."""
     for name in function.__code__.co_names:
-        if isinstance(function.__globals__.get(name), int | float):
-            yield name
+        number = function.__globals__.get(name)
+        if isinstance(number, int | float):
+            yield name, number

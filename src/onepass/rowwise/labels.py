@@ -18,33 +18,35 @@ from onepass.runtime.call import RowCall
 
 
 def class_axis(loss: str, input: Tensor, dim: int) -> int:
-    """Where the classes are: axis `dim`, or the only one."""
-    checks.are_tensors(loss, ["input"], [input])
+    """Where the classes are, of which there is one at least: axis `dim`, or the only axis."""
     check_index(loss, "dim", dim)
     if input.dim() == 0:
         raise ShapeError(f"{loss}: `input` must have an axis of classes, got a single number.")
-    if input.dim() == 1 and dim in (0, 1, -1):
-        return 0
-    if not -input.dim() <= dim < input.dim():
+    if not -input.dim() <= dim < input.dim() and (input.dim(), dim) != (1, 1):
         raise ParameterError(
             f"{loss}: `dim` must be an axis of `input`, which has {input.dim()}; got {dim}."
         )
-    return dim % input.dim()
-
-
-def number_of_classes(loss: str, input: Tensor, axis: int) -> int:
-    """On the axis of the classes; at least one."""
+    axis = dim % input.dim()
     if not input.shape[axis]:
-        raise ShapeError(f"{loss}: `input` of shape {tuple(input.shape)} has no classes.")
-    return input.shape[axis]
+        raise ShapeError(
+            f"{loss}: `input` must have at least one class, on axis {axis}; "
+            f"got {tuple(input.shape)}."
+        )
+    return axis
 
 
-def scores(loss: str, input: Tensor) -> Tensor:
+def scores(loss: str, input: Tensor, name: str = "input") -> Tensor:
     """The scores as real numbers."""
-    checks.are_tensors(loss, ["input"], [input])
-    if input.dtype.is_complex:
-        raise DtypeError(f"{loss}: `input` must be real, got {input.dtype}.")
+    checks.are_tensors(loss, [name], [input])
+    _check_real(loss, name, input)
     return input if input.dtype.is_floating_point else input.to(torch.get_default_dtype())
+
+
+def _check_real(loss: str, name: str, tensor: Tensor) -> None:
+    if tensor.dtype.is_complex:
+        raise DtypeError(
+            f"{loss}: `{name}` must be real, got {tensor.dtype}. Write {name}.real or {name}.abs()."
+        )
 
 
 def classes_last(tensor: Tensor, axis: int) -> Tensor:
@@ -52,23 +54,33 @@ def classes_last(tensor: Tensor, axis: int) -> Tensor:
     return tensor if axis == tensor.dim() - 1 else tensor.movedim(axis, -1)
 
 
-def is_one_row(input: Tensor, target: Any) -> bool:
-    """Whether a row without a batch has a target with one, which torch takes as well."""
-    return isinstance(target, Tensor) and input.dim() == 1 and tuple(target.shape) == (1,)
-
-
 def check_labels(
-    loss: str, input: Tensor, target: Tensor, axis: int, *, has_dim: bool = True
+    loss: str,
+    input: Tensor,
+    target: Tensor,
+    axis: int,
+    *,
+    shape: tuple[int, ...] | None = None,
+    elsewhere: str = "dim={dim}",
 ) -> Tensor:
     """The class indices as int64; refuse what are none for the rows of the input.
 
-    A loss that `has_dim` lets the caller say which axis the classes are on.
+    A row without a batch may have a target with one, as in torch. `shape` is that of the logits,
+    where the input does not hold them; `elsewhere`, what to write for classes on another axis.
     """
-    checks.are_tensors(loss, ["target"], [target])
-    checks.device(loss, "target", target, input.device)
-    wanted = tuple(size for k, size in enumerate(input.shape) if k != axis)
-    if tuple(target.shape) != wanted:
-        raise ShapeError(_mismatch(loss, input, target, axis, wanted, has_dim))
+    _check_target(loss, input, target)
+    of, shape = ("input", tuple(input.shape)) if shape is None else ("logits", shape)
+    if len(shape) == 1 and tuple(target.shape) == (1,):
+        target = target.squeeze(0)
+    given, wanted = tuple(target.shape), shape[:axis] + shape[axis + 1 :]
+    if given != wanted:
+        hint = _squeeze_hint(given, wanted)
+        if not hint and of == "input":
+            hint = _axis_hint(given, shape, axis, elsewhere)
+        raise ShapeError(
+            f"{loss}: `target` must hold a class index for every row of `input`, {wanted} for {of} "
+            f"{shape} with {shape[axis]} classes on axis {axis}; got {given}.{hint}"
+        )
     if target.dtype.is_floating_point or target.dtype.is_complex or target.dtype is torch.bool:
         raise DtypeError(
             f"{loss}: class indices in `target` must be integers, got {target.dtype}. "
@@ -77,29 +89,34 @@ def check_labels(
     return target.long()
 
 
-def _mismatch(
-    loss: str, input: Tensor, target: Tensor, axis: int, wanted: tuple[int, ...], has_dim: bool
-) -> str:
-    given, scores = tuple(target.shape), tuple(input.shape)
-    hint = ""
+def _check_target(loss: str, input: Tensor, target: Tensor) -> None:
+    checks.are_tensors(loss, ["target"], [target])
+    checks.device(loss, "target", target, input.device)
+
+
+def _squeeze_hint(given: tuple[int, ...], wanted: tuple[int, ...]) -> str:
     for k, size in enumerate(given):
         if size == 1 and given[:k] + given[k + 1 :] == wanted:
-            hint = f" Did you mean target.squeeze({k})?"
-    for other in range(input.dim()):
-        if not hint and given == scores[:other] + scores[other + 1 :]:
-            dim = -1 if other == input.dim() - 1 else other
-            remedy = f"dim={dim}" if has_dim else f"input.movedim({other}, {axis})"
-            hint = f" If the classes are on axis {other}, write {remedy}."
-    return (
-        f"{loss}: `target` must hold a class index for every row of `input`, {wanted} for input "
-        f"{scores} with {scores[axis]} classes on axis {axis}; got {given}.{hint}"
-    )
+            return f" Did you mean target.squeeze({k})?"
+    return ""
+
+
+def _axis_hint(given: tuple[int, ...], shape: tuple[int, ...], axis: int, elsewhere: str) -> str:
+    for other in range(len(shape)):
+        if given == shape[:other] + shape[other + 1 :]:
+            dim = -1 if other == len(shape) - 1 else other
+            remedy = elsewhere.format(dim=dim, other=other, axis=axis)
+            return f" If the classes are on axis {other}, write {remedy}."
+    return ""
 
 
 def check_class_weight(
-    loss: str, weight: Tensor | None, classes: int, device: torch.device | None
+    loss: str,
+    weight: Tensor | None,
+    classes: int | None = None,
+    device: torch.device | None = None,
 ) -> None:
-    """Refuse what is no weight for each class, on the device if that is known."""
+    """Refuse what is no weight for each class, as far as their number and the device are known."""
     if weight is None:
         return
     checks.are_tensors(loss, ["weight"], [weight])
@@ -109,10 +126,10 @@ def check_class_weight(
         raise DtypeError(
             f"{loss}: `weight` must be floating point, got {weight.dtype}. Write weight.float()."
         )
-    if tuple(weight.shape) != (classes,):
+    if weight.dim() != 1 or (classes is not None and weight.shape[0] != classes):
+        each = "class, (classes,)" if classes is None else f"of the {classes} classes, ({classes},)"
         raise ShapeError(
-            f"{loss}: `weight` must have one entry for each of the {classes} classes, "
-            f"({classes},); got {tuple(weight.shape)}."
+            f"{loss}: `weight` must have one entry for each {each}; got {tuple(weight.shape)}."
         )
 
 
@@ -131,9 +148,22 @@ def check_index(loss: str, name: str, given: Any) -> None:
         raise ParameterError(f"{loss}: `{name}` must be an integer, got {given!r:.60}.")
 
 
-def probabilities(loss: str, input: Tensor, target: Tensor, ignore_index: int) -> Tensor:
-    """The target as class probabilities; none of them can be ignored."""
-    checks.device(loss, "target", target, input.device)
+def probabilities(
+    loss: str, input: Tensor, target: Tensor, shape: tuple[int, ...], ignore_index: int
+) -> Tensor | None:
+    """The target as class probabilities of logits of this shape, none of which can be ignored;
+    None if it is to hold class indices.
+    """
+    _check_target(loss, input, target)
+    given = tuple(target.shape)
+    if given != shape:
+        if target.dtype.is_floating_point and len(given) == len(shape):
+            raise ShapeError(
+                f"{loss}: class probabilities in `target` must have the shape of the logits, "
+                f"{shape}; got {given}. Class indices are integers."
+            )
+        return None
+    _check_real(loss, "target", target)
     if ignore_index >= 0:
         raise ParameterError(
             f"{loss}: `ignore_index` is for class indices; got {ignore_index} with class "
@@ -184,27 +214,3 @@ def _hint(target: Tensor, classes: int, ignore_index: int | None) -> str:
         skipped = skipped if ignore_index is None else f"ignore_index={int(outside)}"
         return f"If that marks rows to skip, write {skipped}."
     return ""
-
-
-def laid_out(input: Tensor, most_across: int, fewest: int = 16) -> tuple[Tensor, int, bool]:
-    """The rows as a kernel can walk them; how many lie side by side; and whether they touch.
-
-    Rows whose classes are apart lie side by side as they are, if there are at least `fewest` of
-    them and no more classes than `most_across`.
-    """
-    count = input.numel() // max(input.shape[-1], 1)
-    if input.is_contiguous():
-        return input, count, False
-    for axis in range(input.dim() - 1):
-        if input.movedim(-1, axis).is_contiguous():
-            inner = _product(input.shape[axis:-1])
-            if inner >= fewest and input.shape[-1] <= most_across:
-                return input, inner, True
-    return input.contiguous(), count, False
-
-
-def _product(sizes: Sequence[int]) -> int:
-    product = 1
-    for size in sizes:
-        product *= size
-    return product

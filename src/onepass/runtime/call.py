@@ -19,13 +19,16 @@ class Loss(Protocol):
 
     name: str
     formula: Callable[..., Any]
-    domains: Mapping[str, Domain]
     kernels: dict[Any, Any]
     fused: Callable[..., Tensor] | None
     weight_counts: bool
 
+    def domains_of(self, flags: Mapping[str, bool]) -> Mapping[str, Domain]:
+        """Which values the arguments may have under these flags."""
+        ...
+
     def results(
-        self, names: tuple[str, ...], flags: Mapping[str, bool]
+        self, names: tuple[str, ...], flags: Mapping[str, bool], checks_values: bool
     ) -> tuple[Mapping[str, Expression], Mapping[Expression, str]]:
         """The value and the slope by each tensor as expressions, and the author's names."""
         ...
@@ -53,6 +56,7 @@ class _Reduced:
     dtype: torch.dtype  # of the result
     reduction: str
     weight: Tensor | None  # everything that multiplies a value, in one tensor
+    checks_values: bool  # whether what lies outside a domain is refused, enforced or not
 
     @property
     def precision(self) -> torch.dtype:
@@ -70,6 +74,15 @@ class Call(_Reduced):
     parameters: Mapping[str, float]
     flags: Mapping[str, bool]
 
+    @property
+    def domains(self) -> Mapping[str, Domain]:
+        """Which values its arguments may have."""
+        return self.loss.domains_of(self.flags)
+
+    def refuses(self, domain: Domain) -> bool:
+        """Whether a value outside of this domain is an error."""
+        return self.checks_values or domain.enforced
+
     def formula(self, tensors: tuple[Tensor, ...]) -> Tensor:
         """The author's function on these tensors."""
         named = dict(zip(self.names, tensors, strict=True))
@@ -84,3 +97,8 @@ class RowCall(_Reduced):
     loss: RowLoss
     names: tuple[str, ...]
     options: Mapping[str, Any]
+    repeats: bool = False  # whether it is remembered, and with it
+    plan: Any = None  # its kernel's Plan, without the operands
+
+
+Prepared = tuple[RowCall, tuple[Tensor, ...]]  # a call, and the tensors it is made of

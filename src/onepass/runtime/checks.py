@@ -16,7 +16,7 @@ from torch import Tensor
 
 from onepass.errors import DeviceError, DomainError, DtypeError, ParameterError, ShapeError
 from onepass.formula.domain import Domain
-from onepass.runtime.call import Call
+from onepass.runtime.call import Call, RowCall
 
 
 def agreement(
@@ -197,26 +197,27 @@ def unknown_options(loss: str, given: Mapping[str, Any], known: Sequence[str]) -
             )
 
 
-def enforced_domains(call: Call, tensors: Sequence[Tensor]) -> None:
-    """Raise for the first value outside an enforced domain.
+def values(call: Call, tensors: Sequence[Tensor]) -> None:
+    """Raise for the first value outside a domain that is to be kept to.
 
     Such a value makes the loss nan, so the search is paid for only when the result is nan.
     """
     for name, tensor in zip(call.names, tensors, strict=True):
-        domain = call.loss.domains[name]
-        if domain.enforced:
-            _raise_outside(call, name, tensor, domain)
+        domain = call.domains[name]
+        if call.refuses(domain):
+            outside(call, name, tensor, domain)
 
 
-def _raise_outside(call: Call, name: str, tensor: Tensor, domain: Domain) -> None:
-    outside = ~domain.contains(tensor).expand(call.shape)
+def outside(call: Call | RowCall, name: str, tensor: Tensor, domain: Domain) -> None:
+    """Raise for the first value that is outside of the domain and counts."""
+    illegal = ~domain.contains(tensor).expand(call.shape)
     if call.weight is not None:
-        outside = outside & (call.weight != 0)
-    if not outside.any():
+        illegal = illegal & (call.weight != 0)
+    if not illegal.any():
         return
-    position = tuple(outside.nonzero()[0].tolist())
+    position = tuple(illegal.nonzero()[0].tolist())
     value = tensor.expand(call.shape)[position].item()
-    more = int(outside.sum()) - 1
+    more = int(illegal.sum()) - 1
     raise DomainError(
         f"{call.loss.name}: every value of `{name}` must be {domain}; got {value!r} at "
         f"{position}{f' and {more} more' if more else ''}. {domain.hint}".rstrip()

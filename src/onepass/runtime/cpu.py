@@ -31,7 +31,7 @@ def values(call: Call, tensors: Sequence[Tensor]) -> Tensor:
     out = memory.empty(call.shape, stride, call.dtype)
     total = _run(kernel, call, (*operands, weight, out), 0.0)
     if math.isnan(total):
-        checks.enforced_domains(call, tensors)
+        checks.values(call, tensors)
     return out
 
 
@@ -69,7 +69,7 @@ def source(call: Call, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> str
     """The text of the kernel that serves this call."""
     operands, weight, _ = _in_one_order(call, tensors)
     kernel = _described(call, operands, weight, wanted, call.reduction == "none")
-    return text(kernel, *call.loss.results(call.names, call.flags))
+    return text(kernel, *call.loss.results(call.names, call.flags, call.checks_values))
 
 
 def _in_one_order(
@@ -97,7 +97,15 @@ def _kernel(
     storage = [(operand.dtype, operand.numel() == 1) for operand in operands]
     if weight is not None:
         storage.append((weight.dtype, weight.numel() == 1))
-    key = (call.names, *call.flags.values(), *storage, *wanted, each, call.dtype)
+    key = (
+        call.names,
+        call.checks_values,
+        *call.flags.values(),
+        *storage,
+        *wanted,
+        each,
+        call.dtype,
+    )
     loaded = call.loss.kernels.get(key)
     if loaded is None:
         loaded = _made(call, _described(call, operands, weight, wanted, each))
@@ -110,7 +118,7 @@ def _kernel(
 def _made(call: Call, kernel: Kernel) -> kernels.Loaded | EngineError:
     """The kernel, or why there is none: a compiler that fails is not asked again."""
     try:
-        source = text(kernel, *call.loss.results(call.names, call.flags))
+        source = text(kernel, *call.loss.results(call.names, call.flags, call.checks_values))
         return kernels.load(source, kernels.Signature(kernel.pointers, kernel.numbers, ("count",)))
     except Exception as error:  # noqa: BLE001  # whatever a compiler may say, the definition runs
         return EngineError(f"{call.loss.name}: its kernel cannot be made ({error})")
@@ -173,6 +181,6 @@ def _summed_to(shape: torch.Size, gradient: Tensor) -> Tensor:
 
 def _reduced(call: Call, tensors: Sequence[Tensor], total: float) -> Tensor:
     if math.isnan(total):
-        checks.enforced_domains(call, tensors)
+        checks.values(call, tensors)
     value = quotient(total, float(call.denominator))
     return torch.scalar_tensor(value, dtype=call.dtype, device="cpu")

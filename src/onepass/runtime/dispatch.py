@@ -23,6 +23,7 @@ _TORCHS = ("none", "mean", "sum")  # torch's C++ enumeration of reductions, from
 _TINY = 16384
 
 _engine: ContextVar[str] = ContextVar("onepass_engine", default="auto")
+_checking: ContextVar[bool] = ContextVar("onepass_checking", default=False)
 
 
 @contextmanager
@@ -38,6 +39,26 @@ def engine(name: str) -> Iterator[None]:
         yield
     finally:
         _engine.reset(token)
+
+
+@contextmanager
+def checking() -> Iterator[None]:
+    """Check every value of the calls inside: labels 0 and 1 where -1 and 1 are meant, negative
+    counts, probabilities beyond 1, nan. The first one raises DomainError with its position.
+
+    The check is part of the kernel, not a pass of its own. Values that are masked or have weight 0
+    may be anything; under torch.compile the loss is nan instead, since nothing can be raised there.
+    """
+    token = _checking.set(True)
+    try:
+        yield
+    finally:
+        _checking.reset(token)
+
+
+def is_checking() -> bool:
+    """Whether calls check all their values."""
+    return not torch.compiler.is_compiling() and _checking.get()
 
 
 def evaluate(
@@ -72,7 +93,9 @@ def evaluate(
         )
     if dtype.itemsize == 2 and torch.is_autocast_enabled(tensors[0].device.type):
         dtype = torch.float32
-    call = Call(shape, dtype, reduction, total, denominator, loss, names, parameters, flags)
+    call = Call(
+        shape, dtype, reduction, total, is_checking(), denominator, loss, names, parameters, flags
+    )
     return run(call, tensors)
 
 
@@ -84,7 +107,7 @@ def _suits_torch(
     reduction: str,
 ) -> bool:
     """Whether torch's own operation is the faster way: our call costs more than its arithmetic."""
-    if torch.compiler.is_compiling() or _engine.get() != "auto":
+    if torch.compiler.is_compiling() or _engine.get() != "auto" or _checking.get():
         return False
     return (
         shape.numel() <= _TINY
@@ -112,8 +135,8 @@ def run(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor:
     if obstacle is None and isinstance(call, RowCall) and call.loss.refuse is not None:
         call.loss.refuse(call, tensors)
     value = eager.evaluate(call, tensors)
-    if obstacle is None and isinstance(call, Call) and value.isnan().any():
-        checks.enforced_domains(call, tensors)
+    if obstacle is None and value.isnan().any():
+        _refuse_values(call, tensors)
     return value
 
 
@@ -128,6 +151,13 @@ def _obstacle(call: Call | RowCall, tensors: Sequence[Tensor]) -> str | None:
         return "a dispatch mode is active"
     if torch.autograd.forward_ad._current_level >= 0:
         return "forward-mode differentiation is active"
+    if isinstance(call, RowCall) and call.repeats:
+        return None  # only what is data is remembered
+    return _no_data(call, tensors)
+
+
+def _no_data(call: Call | RowCall, tensors: Sequence[Tensor]) -> str | None:
+    """Which of its tensors no kernel can read."""
     for tensor in tensors:
         if not is_data(tensor):
             return f"a tensor is {_described(tensor)}"
@@ -148,6 +178,14 @@ def _described(tensor: Tensor) -> str:
     kind += "lazily negated, " if tensor.is_neg() else ""
     kind += "asking for its gradient, " if tensor.requires_grad else ""
     return f"{kind}{tensor.dtype}, {tensor.layout}, on {tensor.device}"
+
+
+def _refuse_values(call: Call | RowCall, tensors: Sequence[Tensor]) -> None:
+    """What a value that is nan is to be refused for."""
+    if isinstance(call, Call):
+        checks.values(call, tensors)
+    elif call.checks_values:
+        eager.refuse_nan(call, tensors)
 
 
 _said: set[str] = set()

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
-from onepass.errors import DtypeError
+from onepass.errors import DomainError, DtypeError
 from onepass.runtime import reduce
 from onepass.runtime.call import Call, RowCall
 
@@ -38,6 +39,22 @@ def gradients(
         )
     found = iter(slopes)
     return [next(found) if needed else None for needed in wanted]
+
+
+def refuse_nan(call: RowCall, tensors: Sequence[Tensor]) -> None:
+    """Raise for the first value that is nan in a row whose loss is."""
+    lost = evaluate(replace(call, reduction="none"), tensors).isnan()
+    for name, tensor in zip(call.names, tensors, strict=True):
+        missing = tensor.isnan()
+        if name not in call.loss.shared:
+            missing &= _along_rows(lost, tensor)
+        if missing.any():
+            position = tuple(missing.nonzero()[0].tolist())
+            more = int(missing.sum()) - 1
+            raise DomainError(
+                f"{call.loss.name}: `{name}` is nan at {position}"
+                f"{f' and {more} more' if more else ''}. Rows to leave out are named by mask=."
+            )
 
 
 def _of_rows(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
@@ -71,7 +88,7 @@ def _counted(call: RowCall, tensors: Sequence[Tensor]) -> float | Tensor:
 
 def _of_elements(call: Call, tensors: Sequence[Tensor]) -> Tensor:
     operands = torch.broadcast_tensors(*(_widened(tensor, call) for tensor in tensors))
-    domains = [call.loss.domains[name] for name in call.names]
+    domains = [call.domains[name] for name in call.names]
     if call.weight is None:
         return _guarded(call, operands)
     # Two selections: outside, so that what does not count is exactly 0; inside, so that its
@@ -85,12 +102,13 @@ def _of_elements(call: Call, tensors: Sequence[Tensor]) -> Tensor:
 
 
 def _guarded(call: Call, operands: Sequence[Tensor]) -> Tensor:
-    """The formula; nan where an enforced domain is left."""
+    """The formula; nan where an domain is left that is to be kept to."""
     formula = _of_complex if call.dtype.is_complex else Call.formula
     value = formula(call, tuple(operands))
     for name, operand in zip(call.names, operands, strict=True):
-        if call.loss.domains[name].enforced:
-            value = torch.where(call.loss.domains[name].contains(operand), value, math.nan)
+        domain = call.domains[name]
+        if call.refuses(domain):
+            value = torch.where(domain.contains(operand), value, math.nan)
     return value
 
 

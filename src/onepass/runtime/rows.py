@@ -17,7 +17,7 @@ from torch import Tensor
 
 from onepass.errors import EngineError
 from onepass.printers import rows as printer
-from onepass.runtime import kernels, memory
+from onepass.runtime import eager, kernels, memory
 from onepass.runtime.call import RowCall
 from onepass.runtime.operands import dtype_name, quotient
 
@@ -68,7 +68,7 @@ def gradients(
     call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor
 ) -> Gradients:
     """The gradients of the unreduced loss: slopes times upstream."""
-    plan = call.loss.plan(call, tensors)
+    plan = _plan(call, tensors)
     written = _gradient_memory(plan, wanted)
     _run(call, plan, times_upstream(call, upstream), 1.0, written, None)
     return written
@@ -76,10 +76,21 @@ def gradients(
 
 def _planned(call: RowCall, tensors: Sequence[Tensor]) -> tuple[Plan, float]:
     """The plan, and what the mean divides by; a single turn finds that out by itself."""
+    plan = _plan(call, tensors)
+    return plan, 1.0 if plan.flags.get("ALONE") else denominator(call, tensors)
+
+
+def _plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
+    """That of a remembered call is kept, if it takes the tensors as they are."""
+    if call.plan is not None and all(tensor.is_contiguous() for tensor in tensors):
+        return call.plan._replace(operands=tensors)
     plan = call.loss.plan(call, tensors)
     if call.denominator is None and plan.turns == 1 and "ALONE" in plan.flags:
-        return plan._replace(flags={**plan.flags, "ALONE": True}), 1.0
-    return plan, denominator(call, tensors)
+        plan = plan._replace(flags={**plan.flags, "ALONE": True})
+    as_they_are = all(a is b for a, b in zip(plan.operands, tensors, strict=True))
+    if call.repeats and as_they_are and not any(extra is not None for extra in plan.extras):
+        call.plan = plan._replace(operands=())
+    return plan
 
 
 def denominator(call: RowCall, tensors: Sequence[Tensor]) -> float:
@@ -92,9 +103,17 @@ def denominator(call: RowCall, tensors: Sequence[Tensor]) -> float:
 
 def reduced(call: RowCall, tensors: Sequence[Tensor], total: float, divisor: float) -> Tensor:
     """The value, unless what it is nan for is to be refused."""
-    if total != total and call.loss.refuse is not None:
-        call.loss.refuse(call, tensors)
+    if total != total:
+        refuse(call, tensors)
     return torch.scalar_tensor(quotient(total, divisor), dtype=call.dtype, device="cpu")
+
+
+def refuse(call: RowCall, tensors: Sequence[Tensor]) -> None:
+    """Raise for a label, or for a value if they are checked, that made the loss nan."""
+    if call.loss.refuse is not None:
+        call.loss.refuse(call, tensors)
+    if call.checks_values:
+        eager.refuse_nan(call, tensors)
 
 
 def times_upstream(call: RowCall, upstream: Tensor) -> Tensor:
@@ -125,7 +144,7 @@ def turn_into_gradient(
 
 def source(call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> str:
     """The text of the kernel that serves this call."""
-    plan = call.loss.plan(call, tensors)
+    plan = _plan(call, tensors)
     weighted, each = call.weight is not None, call.reduction == "none"
     return _text(call, plan, _flags(plan, weighted, wanted, each))
 

@@ -2,34 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from onepass.define import REAL, Card, Rowwise, within
+from onepass.define import REAL, SIGN, Card, Rowwise, within
 from onepass.errors import DtypeError, ShapeError
 from onepass.rowwise import vectors
 from onepass.rowwise.cosine_embedding import cpu, reference
 from onepass.runtime import checks
+from onepass.runtime.call import Prepared, RowCall
+from onepass.runtime.remember import remembered
 
 _NAME = "cosine_embedding_loss"
 _CARD = Card(
     task="pairs",
-    best_for="similar (1) or dissimilar (-1) pairs whose direction matters, not their length",
-    not_for="where lengths matter, or labels 0 and 1, which must become -1 and 1",
-    properties=("in [0, 2]", "blind to length", "slope orthogonal to the vector"),
+    input="embeddings",
+    target="labels -1 and 1",
+    best_for="similarity by angle: faces, text, semantics",
+    not_for="distances or lengths that matter, or binary labels without embeddings",
+    remarks=(
+        "in [0, 2]",
+        "blind to length: gradient orthogonal to the vector, the steeper the shorter that is",
+    ),
     relatives=("hinge_embedding_loss", "triplet_margin_loss"),
-    sources=("Bromley, Guyon, LeCun, Säckinger and Shah (1993), doi:10.1142/S0218001493000339",),
+    sources=("Bromley et al. (1993), doi:10.1142/S0218001493000339",),
 )
+
+
+def _refuse_labels(call: RowCall, tensors: Sequence[Tensor]) -> None:
+    """Raise for the first label that is none, if values are checked."""
+    if call.checks_values:
+        checks.outside(call, "target", tensors[-1], SIGN)
+
+
 loss = Rowwise(
-    _NAME, ("input1", "input2", "target"), reference.loss, cpu.plan, {"margin": within(REAL)}, _CARD
-)
+    _NAME, ("input1", "input2", "target"), reference.loss, cpu.plan, {"margin": within(REAL)},
+    _CARD, refuse=_refuse_labels,
+)  # fmt: skip
 
 
+@remembered
 def evaluate(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float, **weighting: Any
-) -> Tensor:
+) -> Prepared:
     """The loss of pairs of vectors and their labels."""
     loss.settings({"margin": margin})
     input1, input2 = vectors.alike(_NAME, ("input1", "input2"), (input1, input2))
@@ -38,7 +56,7 @@ def evaluate(
             f"{_NAME}: tensors must be real, got {input1.dtype}. Write torch.view_as_real(...)."
         )
     labels = _labels(input1, target)
-    return loss.evaluate((input1, input2, labels), {"margin": float(margin)}, **weighting)
+    return loss.call((input1, input2, labels), {"margin": float(margin)}, **weighting)
 
 
 def _labels(input: Tensor, target: Tensor) -> Tensor:
@@ -57,7 +75,9 @@ def _labels(input: Tensor, target: Tensor) -> Tensor:
             f"{_NAME}: `target` must hold a label, 1 or -1, for each pair, {tuple(rows)}; "
             f"got {given}.{hint}"
         )
-    target = target.detach()
-    if target.dtype is not input.dtype:  # rounded, it could become a label
+    target = target.detach() if target.requires_grad else target
+    if not target.dtype.is_floating_point:
+        target = target.to(input.dtype)
+    elif target.dtype is not input.dtype:  # rounded, it could become a label
         target = (target == 1).to(input.dtype) - (target == -1).to(input.dtype)
-    return target.expand(rows)
+    return target if target.shape == rows else target.expand(rows)

@@ -37,7 +37,7 @@ def plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
         kernel=pairs,
         operands=(input1, input2, target),
         extras=(),
-        flags={},
+        flags={"CHECKED": call.checks_values},
         numbers=(call.options["margin"], most(call.precision)),
         integers=(rows, features, at_once),
         turns=-(-rows // at_once),
@@ -151,6 +151,9 @@ def values(
             weight = read(weight_at, row + p)
             used = both(used, weight != 0.0)
         loss = where(used, weight * value, float64(0.0))
+        if CHECKED:
+            legal = either(label == real(1.0), label == real(-1.0))
+            loss = where(either(legal, weight == 0.0), loss, float64(nan))
         total = accumulate(total, loss)
         if EACH:
             store_value(values_at, row + p, real(loss))

@@ -10,14 +10,28 @@ from onepass.define import NONNEGATIVE, POSITIVE, PROBABILITY, Card, Rowwise, wi
 from onepass.rowwise import labels
 from onepass.rowwise.cross_entropy import cpu, reference
 from onepass.rowwise.tally import tally
-from onepass.runtime import checks
+from onepass.runtime.call import Prepared
+from onepass.runtime.remember import remembered
 
 _CARD = Card(
     task="classification",
+    input="logits",
+    target="class indices, or class probabilities",
     best_for="exactly one of many classes, from raw logits",
     not_for="several labels at once, two classes with one logit, ready probabilities",
-    properties=("smooth", "convex", "proper", "stable", "gradient is p - 1 at the class"),
-    relatives=("nll_loss", "binary_cross_entropy_with_logits", "multi_margin_loss"),
+    smooth=True,
+    convex=True,
+    proper=True,
+    gradient_bound=1,
+    minimised_by="logarithm of the class frequencies",
+    remarks=("softmax and likelihood in one stable step", "gradient is softmax minus truth"),
+    relatives=(
+        "linear_cross_entropy",
+        "nll_loss",
+        "kl_div",
+        "multi_margin_loss",
+        "binary_cross_entropy_with_logits",
+    ),
     sources=("Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",),
 )
 OPTIONS = {
@@ -37,6 +51,7 @@ of_probabilities = Rowwise(
 )  # fmt: skip
 
 
+@remembered
 def evaluate(
     input: Tensor,
     target: Tensor,
@@ -47,7 +62,7 @@ def evaluate(
     z_loss: float,
     softcap: float | None,
     **weighting: Any,
-) -> Tensor:
+) -> Prepared:
     """The loss of logits, given class indices, or class probabilities of the logits' shape."""
     options: dict[str, Any] = {
         "label_smoothing": label_smoothing,
@@ -57,16 +72,14 @@ def evaluate(
     of_labels.settings(options | {"ignore_index": ignore_index})
     input = labels.scores("cross_entropy", input)
     axis = labels.class_axis("cross_entropy", input, dim)
-    classes = labels.number_of_classes("cross_entropy", input, axis)
-    labels.check_class_weight("cross_entropy", weight, classes, input.device)
-    checks.are_tensors("cross_entropy", ["target"], [target])
+    labels.check_class_weight("cross_entropy", weight, input.shape[axis], input.device)
     logits = labels.classes_last(input, axis)
     options["weight"] = weight
-    if target.shape == input.shape:
-        mass = labels.probabilities("cross_entropy", input, target, ignore_index)
-        return of_probabilities.evaluate(
+    mass = labels.probabilities("cross_entropy", input, target, tuple(input.shape), ignore_index)
+    if mass is not None:
+        return of_probabilities.call(
             (logits, labels.classes_last(mass, axis)), options, **weighting
         )
     target = labels.check_labels("cross_entropy", input, target, axis)
     options["ignore_index"] = ignore_index
-    return of_labels.evaluate((logits, target), options, **weighting)
+    return of_labels.call((logits, target), options, **weighting)

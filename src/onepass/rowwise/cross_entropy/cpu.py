@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from onepass.rowwise.labels import laid_out
+from onepass.rowwise.tiles import ROOM, RUN, TILE, tiled, tiled_along
 from onepass.runtime.call import RowCall
 from onepass.runtime.rows import Plan
 
@@ -27,43 +27,49 @@ if TYPE_CHECKING:
     from onepass.runtime.words import *
 
 
-TILE = 256  # rows
-RUN = 1024  # classes whose exponentials are summed up in the precision of the arithmetic
-
-
-ROOM = 16384  # logits of a tile
-FEW = 48  # classes up to which rows are better taken side by side
-
-
 def plan_of_labels(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
     """Along the rows, or across them where classes are few or apart."""
     input, target = tensors
-    input, inner, adjacent = laid_out(input, most_across=ROOM // 16)
-    rows, classes = target.numel(), input.shape[-1]
-    at_once = min(TILE, max(1, ROOM // classes))
-    weight, smoothing, spread, spread_mass = shares(call, classes)
+    tiles = tiled(input, keeps_adjacent=True)
+    weight, smoothing, spread, spread_mass = shares(call, input.shape[-1])
     z_loss, cap = call.options["z_loss"], call.options["softcap"]
-    flags = {
-        "CLASS_WEIGHTED": weight is not None,
-        "SMOOTHED": smoothing > 0,
-        "SQUARED": z_loss > 0,
-        "CAPPED": cap is not None,
-        "ALONE": False,
-    }
-    if adjacent or classes <= FEW:
-        kernel, size, flags["ADJACENT"] = across, (inner,), adjacent
-        turns = rows // inner * -(-inner // at_once)
-    else:
-        kernel, size, turns = along, (), -(-rows // at_once)
     return Plan(
-        kernel=kernel,
-        operands=(input, target.long().contiguous()),
+        kernel=across if tiles.across else along,
+        operands=(tiles.input, target.long().contiguous()),
         extras=(weight,),
-        flags=flags,
+        flags=flags(call) | {"ALONE": False} | tiles.flags,
         numbers=(smoothing, spread, spread_mass, z_loss, cap or 1.0),
-        integers=(rows, classes, *size, at_once, call.options["ignore_index"]),
-        turns=turns,
+        integers=(*tiles.integers, call.options["ignore_index"]),
+        turns=tiles.turns,
     )
+
+
+def plan_of_probabilities(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
+    """Along the rows."""
+    input, target = tensors
+    tiles = tiled_along(input)
+    weight, smoothing, spread, _ = shares(call, input.shape[-1])
+    z_loss, cap = call.options["z_loss"], call.options["softcap"]
+    return Plan(
+        kernel=along_probabilities,
+        operands=(tiles.input, target.contiguous()),
+        extras=(weight,),
+        flags=flags(call),
+        numbers=(smoothing, spread, z_loss, cap or 1.0),
+        integers=tiles.integers,
+        turns=tiles.turns,
+    )
+
+
+def flags(call: RowCall) -> dict[str, bool]:
+    """Which of the options there are."""
+    options = call.options
+    return {
+        "CLASS_WEIGHTED": options["weight"] is not None,
+        "SMOOTHED": options["label_smoothing"] > 0,
+        "SQUARED": options["z_loss"] > 0,
+        "CAPPED": options["softcap"] is not None,
+    }
 
 
 def shares(call: RowCall, classes: int) -> tuple[Tensor | None, float, float, float]:
@@ -74,29 +80,6 @@ def shares(call: RowCall, classes: int) -> tuple[Tensor | None, float, float, fl
         return None, smoothing, spread, smoothing
     weight = weight.detach().to(call.precision).contiguous()
     return weight, smoothing, spread, spread * weight.sum().item() if smoothing else 0.0
-
-
-def plan_of_probabilities(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
-    """Along the rows."""
-    input, target = (tensor.contiguous() for tensor in tensors)
-    classes = input.shape[-1]
-    rows, at_once = input.numel() // classes, min(TILE, max(1, ROOM // classes))
-    weight, smoothing, spread, _ = shares(call, classes)
-    z_loss, cap = call.options["z_loss"], call.options["softcap"]
-    return Plan(
-        kernel=along_probabilities,
-        operands=(input, target),
-        extras=(weight,),
-        flags={
-            "CLASS_WEIGHTED": weight is not None,
-            "SMOOTHED": smoothing > 0,
-            "SQUARED": z_loss > 0,
-            "CAPPED": cap is not None,
-        },
-        numbers=(smoothing, spread, z_loss, cap or 1.0),
-        integers=(rows, classes, at_once),
-        turns=-(-rows // at_once),
-    )
 
 
 def logit(input_at, index, cap):

@@ -21,11 +21,18 @@ from onepass.runtime.call import RowCall
 _NAME = "linear_cross_entropy"
 _CARD = Card(
     task="classification",
-    best_for="very many classes, as in language models, where logits would fill the memory",
+    input="features",
+    target="class indices, or class probabilities",
+    best_for="very many classes, as in language models, whose logits would fill the memory",
     not_for="few classes, or logits that are needed for something else",
-    properties=("smooth", "convex in the logits", "proper", "stable", "no logits in memory"),
+    smooth=True,
+    proper=True,
+    remarks=(
+        "convex in the features and in the layer, each alone",
+        "never holds all logits",
+    ),
     relatives=("cross_entropy",),
-    sources=("Wijmans et al. (2024), arXiv:2411.09009",),
+    sources=("Wijmans et al. (2024), doi:10.48550/arXiv.2411.09009",),
 )
 
 
@@ -59,37 +66,50 @@ def evaluate(
     **weighting: Any,
 ) -> Tensor:
     """The loss of hidden states, given class indices or class probabilities."""
-    given = [input, linear_weight, target, *([] if linear_bias is None else [linear_bias])]
-    checks.are_tensors(_NAME, ("input", "linear_weight", "target", "linear_bias"), given)
-    _check_layer(input, linear_weight, linear_bias)
-    if linear_weight.dim() > 2:  # as many losses as the axes between: their logits, as a whole
-        return cross_entropy.evaluate(
-            _logits(input, linear_weight, linear_bias), target, weight, ignore_index,
-            label_smoothing, 1, z_loss, softcap, **weighting,
-        )  # fmt: skip
+    input = labels.scores(_NAME, input)
+    linear_weight = labels.scores(_NAME, linear_weight, "linear_weight")
+    bias = () if linear_bias is None else (labels.scores(_NAME, linear_bias, "linear_bias"),)
+    _check_layer(input, linear_weight, *bias)
     options = {"label_smoothing": label_smoothing, "z_loss": z_loss, "softcap": softcap}
     of_labels.settings(options | {"ignore_index": ignore_index})
-    classes = linear_weight.shape[0]
-    labels.check_class_weight(_NAME, weight, classes, input.device)
+    labels.check_class_weight(_NAME, weight, linear_weight.shape[0], input.device)
+    shape, axis = (*input.shape[:-1], *linear_weight.shape[:-1]), input.dim() - 1
+    mass = labels.probabilities(_NAME, input, target, shape, ignore_index)
+    if mass is None:
+        target = labels.check_labels(_NAME, input, target, axis, shape=shape)
+    if linear_weight.dim() > 2:  # as many losses as the axes between: their logits, as a whole
+        return cross_entropy.evaluate(
+            _logits(input, linear_weight, *bias), target, weight, ignore_index,
+            label_smoothing, axis, z_loss, softcap, **weighting,
+        )  # fmt: skip
     options["weight"] = weight
-    bias = () if linear_bias is None else (linear_bias,)
-    if target.shape == (*input.shape[:-1], classes):
-        mass = labels.probabilities(_NAME, input, target, ignore_index)
+    if mass is not None:
         return of_probabilities.evaluate((input, mass, linear_weight, *bias), options, **weighting)
-    target = labels.check_labels(_NAME, input, target, input.dim() - 1)
     options["ignore_index"] = ignore_index
     return of_labels.evaluate((input, target, linear_weight, *bias), options, **weighting)
 
 
-def _check_layer(input: Tensor, linear_weight: Tensor, linear_bias: Tensor | None) -> None:
+def _check_layer(input: Tensor, linear_weight: Tensor, linear_bias: Tensor | None = None) -> None:
     checks.device(_NAME, "linear_weight", linear_weight, input.device)
+    given = f"got {tuple(linear_weight.shape)} for input {tuple(input.shape)}."
     if not input.dim() or linear_weight.dim() < 2 or input.shape[-1] != linear_weight.shape[-1]:
         raise ShapeError(
-            f"{_NAME}: `linear_weight` must be (classes, features) for input (..., features); got "
-            f"{tuple(linear_weight.shape)} for input {tuple(input.shape)}."
-            + _transposed_hint(input, linear_weight)
+            f"{_NAME}: `linear_weight` must be (classes, features) for input (..., features); "
+            f"{given}{_transposed_hint(input, linear_weight)}"
         )
-    if linear_bias is not None and linear_bias.shape != linear_weight.shape[:-1]:
+    if not linear_weight.shape[0]:
+        raise ShapeError(
+            f"{_NAME}: `linear_weight` must have at least one class, on axis 0; {given}"
+        )
+    if linear_weight.dim() > 2 and input.dim() != 2:
+        raise ShapeError(
+            f"{_NAME}: with `linear_weight` (classes, d1, ..., features) input must be "
+            f"(N, features); {given} Write input.reshape(-1, {input.shape[-1]})."
+        )
+    if linear_bias is None:
+        return
+    checks.device(_NAME, "linear_bias", linear_bias, input.device)
+    if linear_bias.shape != linear_weight.shape[:-1]:
         raise ShapeError(
             f"{_NAME}: `linear_bias` must be {tuple(linear_weight.shape[:-1])}, as linear_weight "
             f"without its last axis; got {tuple(linear_bias.shape)}."
@@ -101,7 +121,7 @@ def _transposed_hint(input: Tensor, linear_weight: Tensor) -> str:
     return " Did you mean linear_weight.t()?" if fits else ""
 
 
-def _logits(input: Tensor, linear_weight: Tensor, linear_bias: Tensor | None) -> Tensor:
+def _logits(input: Tensor, linear_weight: Tensor, linear_bias: Tensor | None = None) -> Tensor:
     """(N, classes, d1, ...) of a weight (classes, d1, ..., features)."""
     flat_bias = None if linear_bias is None else linear_bias.flatten()
     logits = linear(input, linear_weight.flatten(0, -2), flat_bias)

@@ -22,7 +22,7 @@ Gradients = list[Tensor | None]
 
 # Bytes of the logits at a time. Fewer would read the layer's weight more often than its products
 # take to be computed; more would be felt beside the gradients.
-_AT_ONCE = 48 << 20
+CHUNK = 44 << 20
 
 
 class Chunk(NamedTuple):
@@ -127,7 +127,7 @@ def _chunks(call: RowCall, tensors: Sequence[Tensor], weight: Tensor | None) -> 
     weight = None if weight is None else weight.expand(call.shape).reshape(count)
     counting = _rows_that_count(call, target, weight)
     number = count if counting is None else len(counting)
-    at_once = min(number, max(32, _AT_ONCE // (classes * input.dtype.itemsize)))
+    at_once = min(number, max(32, CHUNK // (classes * input.dtype.itemsize)))
     memory_of_logits = memory.empty(torch.Size([at_once, classes]), (classes, 1), input.dtype)
     for first in range(0, number, max(at_once, 1)):
         place = slice(first, min(first + at_once, number))
@@ -139,9 +139,16 @@ def _chunks(call: RowCall, tensors: Sequence[Tensor], weight: Tensor | None) -> 
         else:
             torch.mm(some, linear_weight.t(), out=logits)
         part = RowCall(
-            torch.Size([len(some)]), call.dtype, "sum", None if weight is None else weight[place],
-            1.0, _of_logits(call), ("input", "target"), call.options,
-        )  # fmt: skip
+            shape=torch.Size([len(some)]),
+            dtype=call.dtype,
+            reduction="sum",
+            weight=None if weight is None else weight[place],
+            checks_values=False,  # of the whole
+            denominator=1.0,
+            loss=_of_logits(call),
+            names=("input", "target"),
+            options=call.options,
+        )
         yield Chunk(place, part, some, target[place], logits)
 
 

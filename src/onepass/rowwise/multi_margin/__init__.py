@@ -7,9 +7,11 @@ from typing import Any
 from torch import Tensor
 
 from onepass.define import REAL, Card, Rowwise, within
-from onepass.errors import ParameterError, ShapeError
+from onepass.errors import ParameterError
 from onepass.rowwise import labels
 from onepass.rowwise.multi_margin import cpu, reference
+from onepass.runtime.call import Prepared
+from onepass.runtime.remember import remembered
 
 _NAME = "multi_margin_loss"
 
@@ -24,16 +26,27 @@ of_labels = Rowwise(
     {"p": _check_power, "margin": within(REAL)},
     Card(
         task="classification",
-        best_for="exactly one of many classes, kept apart by a margin, as a support vector machine",
-        not_for="probabilities: cross entropy gives them",
-        properties=("convex", "piecewise linear (p = 1) or smooth (p = 2)", "0 beyond the margin"),
-        relatives=("cross_entropy", "margin_ranking_loss", "hinge_embedding_loss"),
-        sources=("Weston and Watkins (1999), ESANN, 219-224",),
+        input="scores",
+        target="class indices",
+        best_for="one of many classes, kept apart by a margin, as in a support vector machine",
+        not_for="probabilities, or where cross_entropy does well",
+        convex=True,
+        gradient_bound=1,
+        remarks=(
+            "0 once the margin is kept",
+            "p = 2 is smooth, and its gradient has no bound",
+            "divided by the number of classes",
+        ),
+        relatives=("cross_entropy", "soft_margin_loss", "margin_ranking_loss"),
+        sources=(
+            "Weston and Watkins (1999), ESANN, 219-224, no DOI: the proceedings give none",
+        ),
     ),
     refuse=labels.refuse_out_of_range,
 )  # fmt: skip
 
 
+@remembered
 def evaluate(
     input: Tensor,
     target: Tensor,
@@ -41,16 +54,25 @@ def evaluate(
     margin: float,
     weight: Tensor | None,
     **weighting: Any,
-) -> Tensor:
+) -> Prepared:
     """The loss of scores, given class indices."""
     options: dict[str, Any] = {"p": p, "margin": margin}
     of_labels.settings(options)
     input = labels.scores(_NAME, input)
-    if labels.is_one_row(input, target):
-        input = input.unsqueeze(0)
+    input = _batched_as(target, input)
     axis = labels.class_axis(_NAME, input, 1)
-    if not input.shape[axis]:
-        raise ShapeError(f"{_NAME}: `input` must have classes, got {tuple(input.shape)}.")
-    target = labels.check_labels(_NAME, input, target, axis, has_dim=False)
+    target = labels.check_labels(
+        _NAME, input, target, axis, elsewhere="input.movedim({other}, {axis})"
+    )
     options["weight"] = labels.class_weight(_NAME, weight, input, axis)
-    return of_labels.evaluate((labels.classes_last(input, axis), target), options, **weighting)
+    return of_labels.call((labels.classes_last(input, axis), target), options, **weighting)
+
+
+def _batched_as(target: Any, input: Tensor) -> Tensor:
+    """A single row with or without a batch, as its target, whose shape torch gives the loss."""
+    if isinstance(target, Tensor) and input.shape[:-1].numel() == 1:
+        if input.dim() == 1 and tuple(target.shape) == (1,):
+            return input.unsqueeze(0)
+        if input.dim() == 2 and not target.dim():
+            return input.squeeze(0)
+    return input

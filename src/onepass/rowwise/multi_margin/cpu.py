@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from onepass.rowwise.labels import laid_out
+from onepass.rowwise.tiles import ROOM, RUN, TILE, tiled
 from onepass.runtime.call import RowCall
 from onepass.runtime.rows import Plan
 
@@ -25,33 +25,19 @@ if TYPE_CHECKING:
     from onepass.runtime.words import *
 
 
-TILE = 256  # rows
-RUN = 1024  # classes whose hinges are summed up in the precision of the arithmetic
-ROOM = 16384  # scores of a tile
-FEW = 48  # classes up to which rows are better taken side by side
-
-
 def plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
     """Along the rows, or across them where classes are few or apart."""
     input, target = tensors
-    input, inner, adjacent = laid_out(input, most_across=RUN)
-    rows, classes = target.numel(), input.shape[-1]
-    at_once = TILE if adjacent else min(TILE, max(1, ROOM // classes))
+    tiles = tiled(input, keeps_adjacent=False)
     weight, p = call.options["weight"], call.options["p"]
-    flags = {"CLASS_WEIGHTED": weight is not None, "SQUARED_HINGE": p == 2}
-    if adjacent or classes <= FEW:
-        kernel, size, flags["ADJACENT"] = across, (inner,), adjacent
-        turns = rows // inner * -(-inner // at_once)
-    else:
-        kernel, size, turns = along, (), -(-rows // at_once)
     return Plan(
-        kernel=kernel,
-        operands=(input, target.contiguous()),
+        kernel=across if tiles.across else along,
+        operands=(tiles.input, target.contiguous()),
         extras=(weight,),
-        flags=flags,
+        flags={"CLASS_WEIGHTED": weight is not None, "SQUARED_HINGE": p == 2} | tiles.flags,
         numbers=(float(call.options["margin"]),),
-        integers=(rows, classes, *size, at_once),
-        turns=turns,
+        integers=tiles.integers,
+        turns=tiles.turns,
     )
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from onepass.define import Rowwise
 from onepass.errors import DtypeError, ShapeError
-from onepass.pointwise.binary import multilabel_soft_margin_element
+from onepass.pointwise.binary import multilabel_soft_margin_loss as of_elements
 from onepass.rowwise.multilabel_soft_margin import reference
-from onepass.runtime import checks, eager, reduce
-from onepass.runtime.call import RowCall
+from onepass.runtime import checks, eager
 
 _NAME = "multilabel_soft_margin_loss"
 _TENSORS = ("input", "target")
@@ -23,41 +21,24 @@ class _MeanOfElements(Rowwise):
     """The mean over each row of a pointwise loss, whose kernels it runs."""
 
     def evaluate(
-        self,
-        tensors: tuple[Tensor, ...],
-        options: Mapping[str, Any],
-        reduction: str = "mean",
-        sample_weight: Tensor | None = None,
-        mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None,
+        self, tensors: tuple[Tensor, ...], options: Mapping[str, Any], **weighting: Any
     ) -> Tensor:
         """The loss of checked tensors of one shape, rows last."""
-        input = tensors[0]
-        *rows, labels = input.shape
-        shape = torch.Size(rows)
-        weight, denominator = reduce.weighting(
-            self.name, shape, input.device, reduction, None, sample_weight, mask, normalizer,
-            counts=False,
-        )  # fmt: skip
-        if reduction == "none":
-            dtype = checks.common_dtype(tensors)
-            if dtype.itemsize == 2 and torch.is_autocast_enabled(input.device.type):
-                dtype = torch.float32
-            call = RowCall(shape, dtype, reduction, weight, 1.0, self, _TENSORS, options)
+        call, tensors = self.call(tensors, options, **weighting)
+        if call.reduction == "none":
             return eager.evaluate(call, tensors)
-        return multilabel_soft_margin_element.evaluate(
+        assert call.denominator is not None  # every row counts as its weights say
+        return of_elements.evaluate(
             tensors,
             {},
             weight=options["weight"],
-            sample_weight=None if weight is None else weight.unsqueeze(-1),
-            normalizer=denominator * labels,
+            sample_weight=None if call.weight is None else call.weight.unsqueeze(-1),
+            normalizer=call.denominator * tensors[0].shape[-1],
         )
 
 
-assert multilabel_soft_margin_element.card is not None  # the loss's as well
-of_rows = _MeanOfElements(
-    _NAME, _TENSORS, reference.of_rows, None, {}, multilabel_soft_margin_element.card
-)
+assert of_elements.card is not None  # the loss's as well
+of_rows = _MeanOfElements(_NAME, _TENSORS, reference.of_rows, None, {}, of_elements.card)
 
 
 def evaluate(input: Tensor, target: Tensor, weight: Tensor | None, **weighting: Any) -> Tensor:

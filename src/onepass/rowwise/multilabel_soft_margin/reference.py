@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from onepass.pointwise.binary import multilabel_soft_margin_element
+from onepass.pointwise.binary import multilabel_soft_margin_loss as of_elements
 
 
 def of_rows(
@@ -14,7 +14,5 @@ def of_rows(
     weight: Tensor | None,  # broadcasts to input
 ) -> Tensor:
     """The loss of each row: a label without weight costs nothing, whatever it holds."""
-    each = multilabel_soft_margin_element.evaluate(
-        (input, target), {}, reduction="none", weight=weight
-    )
+    each = of_elements.evaluate((input, target), {}, reduction="none", weight=weight)
     return each.mean(-1)

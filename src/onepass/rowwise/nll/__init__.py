@@ -10,6 +10,8 @@ from onepass.define import Card, Rowwise
 from onepass.rowwise import labels
 from onepass.rowwise.nll import cpu, reference
 from onepass.rowwise.tally import tally
+from onepass.runtime.call import Prepared
+from onepass.runtime.remember import remembered
 
 _NAME = "nll_loss"
 of_labels = Rowwise(
@@ -17,16 +19,24 @@ of_labels = Rowwise(
     {"ignore_index": labels.check_index, "dim": labels.check_index},
     Card(
         task="classification",
-        best_for="exactly one of many classes, when log-probabilities are already there",
-        not_for="raw logits, or where the softmax should be inside: cross_entropy",
-        properties=("linear", "proper for log-probabilities", "gradient at the class only"),
-        relatives=("cross_entropy", "kl_div"),
+        input="log-probabilities",
+        target="class indices",
+        best_for="log-probabilities that are already there, or a step of one's own before them",
+        not_for="raw logits: cross_entropy has the softmax inside",
+        smooth=True,
+        convex=True,
+        proper=True,
+        gradient_bound=1,
+        minimised_by="logarithm of the class frequencies",
+        remarks=("linear: gradient is -1 at the class, 0 elsewhere",),
+        relatives=("cross_entropy",),
         sources=("Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",),
     ),
     counts=labels.counts, tally=tally, refuse=labels.refuse_out_of_range,
 )  # fmt: skip
 
 
+@remembered
 def evaluate(
     input: Tensor,
     target: Tensor,
@@ -34,14 +44,12 @@ def evaluate(
     ignore_index: int,
     dim: int,
     **weighting: Any,
-) -> Tensor:
+) -> Prepared:
     """The loss of log-probabilities, given class indices."""
     of_labels.settings({"ignore_index": ignore_index})
     input = labels.scores(_NAME, input)
     axis = labels.class_axis(_NAME, input, dim)
-    if labels.is_one_row(input, target):
-        target = target.squeeze(0)
     target = labels.check_labels(_NAME, input, target, axis)
     weight = labels.class_weight(_NAME, weight, input, axis)
     options = {"weight": weight, "ignore_index": ignore_index}
-    return of_labels.evaluate((labels.classes_last(input, axis), target), options, **weighting)
+    return of_labels.call((labels.classes_last(input, axis), target), options, **weighting)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from onepass.rowwise.labels import laid_out
+from onepass.rowwise.tiles import laid_out
 from onepass.runtime.call import RowCall
 from onepass.runtime.rows import Plan
 

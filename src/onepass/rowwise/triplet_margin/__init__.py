@@ -10,14 +10,24 @@ from onepass.define import POSITIVE, REAL, Card, Domain, Rowwise, within
 from onepass.rowwise import vectors
 from onepass.rowwise.triplet_margin import cpu, reference
 from onepass.runtime import checks
+from onepass.runtime.call import Prepared
+from onepass.runtime.remember import remembered
 
 _NAME, TENSORS = "triplet_margin_loss", ("anchor", "positive", "negative")
 _CARD = Card(
     task="metric learning",
+    input="embeddings",
+    target="none, as each anchor has its positive and its negative",
     best_for="embeddings from anchor, positive and negative: faces, re-identification, retrieval",
-    not_for="plain classification, or where triplets are hard to find or data is little",
-    properties=("0 once the margin is kept", "slopes of length 1 for p = 2"),
-    relatives=("triplet_margin_with_distance_loss", "cosine_embedding_loss"),
+    not_for="plain classification, binary similarity, triplets that are hard to mine, little data",
+    gradient_bound=2,
+    remarks=("0 once the margin is kept",),
+    relatives=(
+        "triplet_margin_with_distance_loss",
+        "cosine_embedding_loss",
+        "hinge_embedding_loss",
+        "margin_ranking_loss",
+    ),
     sources=(
         "Balntas, Riba, Ponsa and Mikolajczyk (2016), doi:10.5244/C.30.119",
         "Schroff, Kalenichenko and Philbin (2015), doi:10.1109/CVPR.2015.7298682",
@@ -33,6 +43,7 @@ OPTIONS = {
 loss = Rowwise(_NAME, TENSORS, reference.loss, cpu.plan, OPTIONS, _CARD)
 
 
+@remembered
 def evaluate(
     anchor: Tensor,
     positive: Tensor,
@@ -42,9 +53,9 @@ def evaluate(
     eps: float,
     swap: bool,
     **weighting: Any,
-) -> Tensor:
+) -> Prepared:
     """The loss of triplets of vectors."""
     options = {"margin": margin, "p": p, "eps": eps, "swap": swap}
     loss.settings(options)
     tensors = vectors.alike(_NAME, TENSORS, (anchor, positive, negative))
-    return loss.evaluate(tensors, options, **weighting)
+    return loss.call(tensors, options, **weighting)

@@ -5,6 +5,7 @@
 
 A distance is kept as the sum of its powers (for p = inf the largest of its differences), of
 differences that are shrunk where their powers, or the sum of these, would over- or underflow.
+Squared distances are the sum of the squares as it is.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
             "ONE": p == 1,
             "TWO": p == 2,
             "INFINITE": p == math.inf,
+            "SQUARED": call.options.get("squared", False),
             "SWAPS": call.options["swap"],
         },
         numbers=(margin, p, eps, most(call.precision)),
@@ -119,7 +121,7 @@ def measure(x_at, y_at, sum_at, shrink_at, place, first, features, p, eps, most)
         total = float64(longest(x_at, y_at, first, features, eps))
     elif ONE or TWO:
         total = powers(x_at, y_at, first, features, p, eps, real(1.0))
-        if TWO and not both(total > LOW, total < HIGH):
+        if TWO and not SQUARED and not both(total > LOW, total < HIGH):
             shrink = shrinkage(x_at, y_at, first, features, eps, most)
             total = powers(x_at, y_at, first, features, p, eps, shrink)
     else:
@@ -203,6 +205,8 @@ def values(weight_at, values_at, sum_at, shrink_at, pull_at, row, count, margin,
 
 def distance(sum_at, shrink_at, place, p):
     total = read(sum_at, place)
+    if SQUARED:
+        return total
     if TWO:
         total = sqrt(total) / float64(read(shrink_at, place))
     elif not (ONE or INFINITE):
@@ -212,6 +216,8 @@ def distance(sum_at, shrink_at, place, p):
 
 def pull(sum_at, place, factor, p):
     """factor times the slope of the distance by the sum of its powers; 0 where that is 0."""
+    if SQUARED:
+        return real(2.0 * factor)
     slope, total = factor, read(sum_at, place)
     if TWO:
         slope = factor / sqrt(total)

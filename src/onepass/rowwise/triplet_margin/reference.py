@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -19,11 +20,32 @@ def loss(
     p: float,
     eps: float,
     swap: bool,
+    squared: bool = False,
 ) -> Tensor:
-    """How much closer than the positive, plus a margin, the negative is; 0 if it is not."""
-    near, far = _norm(anchor - positive + eps, p), _norm(anchor - negative + eps, p)
+    """How much closer than the positive, plus a margin, the negative is; 0 if it is not.
+
+    `squared` is for p = 2: distances without their root.
+    """
+
+    def distance(x: Tensor, y: Tensor) -> Tensor:
+        difference = x - y + eps
+        return torch.square(difference).sum(-1) if squared else _norm(difference, p)
+
+    return hinge(distance, anchor, positive, negative, margin, swap)
+
+
+def hinge(
+    distance: Callable[[Tensor, Tensor], Tensor],
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    margin: float,
+    swap: bool,
+) -> Tensor:
+    """The loss by any distance of two tensors' rows."""
+    near, far = distance(anchor, positive), distance(anchor, negative)
     if swap:
-        far = torch.minimum(far, _norm(positive - negative + eps, p))
+        far = torch.minimum(far, distance(positive, negative))
     return torch.clamp_min(margin + near - far, 0.0)
 
 

@@ -5,23 +5,39 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from onepass.define import Card, Rowwise
 from onepass.errors import DtypeError, ParameterError, ShapeError
 from onepass.rowwise import vectors
-from onepass.rowwise.triplet_margin import NORM, OPTIONS, TENSORS, cpu
+from onepass.rowwise.triplet_margin import OPTIONS, TENSORS
+from onepass.rowwise.triplet_margin import cpu as norms
+from onepass.rowwise.triplet_margin_with_distance import cpu as cosines
 from onepass.rowwise.triplet_margin_with_distance import reference
+from onepass.rowwise.triplet_margin_with_distance.recognise import (
+    COSINE,
+    NORM,
+    SQUARED,
+    Known,
+    recognised,
+)
+from onepass.runtime.call import Prepared
+from onepass.runtime.remember import remembered
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 
 _NAME = "triplet_margin_with_distance_loss"
 _CARD = Card(
     task="metric learning",
+    input="embeddings",
+    target="none, as each anchor has its positive and its negative",
     best_for="triplets under a distance of one's own",
-    not_for="where the Euclidean distance is enough: triplet_margin_loss",
-    properties=("0 once the margin is kept",),
+    not_for="the Euclidean distance: triplet_margin_loss has it",
+    gradient_bound=2,
+    remarks=(
+        "0 once the margin is kept",
+        "under a distance of one's own, twice as steep as that distance",
+    ),
     relatives=("triplet_margin_loss",),
     sources=("Balntas, Riba, Ponsa and Mikolajczyk (2016), doi:10.5244/C.30.119",),
 )
@@ -36,7 +52,9 @@ def _check_distance(loss: str, name: str, given: Any) -> None:
 
 
 _OPTIONS = OPTIONS | {"distance_function": _check_distance}
-loss = Rowwise(_NAME, TENSORS, reference.of_vectors, cpu.plan, _OPTIONS, _CARD)
+loss = Rowwise(_NAME, TENSORS, reference.of_vectors, norms.plan, _OPTIONS, _CARD)
+of_cosines = Rowwise(_NAME, TENSORS, reference.of_cosines, cosines.plan, _OPTIONS, _CARD)
+_EUCLIDEAN = Known(NORM, eps=1e-6)
 
 
 def evaluate(
@@ -48,32 +66,53 @@ def evaluate(
     swap: bool,
     **weighting: Any,
 ) -> Tensor:
-    """The loss of triplets; in one pass, where the distance is a p-norm that torch has."""
-    options = {"margin": margin, "swap": swap}
-    loss.settings(options | {"distance_function": distance_function})
-    tensors = (anchor, positive, negative)
-    norm = _norm(distance_function)
-    if norm is not None:
-        tensors = vectors.alike(_NAME, TENSORS, tensors)
-        return loss.evaluate(tensors, options | norm, **weighting)
+    """The loss of triplets; in one pass, where a kernel knows the distance."""
+    _check_distance(_NAME, "distance_function", distance_function)
+    tensors, known = (anchor, positive, negative), _EUCLIDEAN
+    if distance_function is not None:
+        known = recognised(distance_function, tensors)
+        if known is None:
+            return _of_own(tensors, distance_function, margin, swap, **weighting)
+    return _of_known(*tensors, *known, margin, swap, **weighting)
+
+
+@remembered
+def _of_known(
+    anchor: Tensor,
+    positive: Tensor,
+    negative: Tensor,
+    stage: str,
+    eps: float,
+    p: float,
+    margin: float,
+    swap: bool,
+    **weighting: Any,
+) -> Prepared:
+    options: dict[str, Any] = {"margin": margin, "swap": swap, "eps": eps}
+    loss.settings(options)
+    tensors = vectors.alike(_NAME, TENSORS, (anchor, positive, negative))
+    if stage == COSINE:
+        return of_cosines.call(tensors, options, **weighting)
+    options |= {"p": p, "squared": stage == SQUARED}
+    return loss.call(tensors, options, **weighting)
+
+
+def _of_own(
+    tensors: tuple[Tensor, Tensor, Tensor],
+    distance_function: Distance,
+    margin: float,
+    swap: bool,
+    **weighting: Any,
+) -> Tensor:
+    loss.settings({"margin": margin, "swap": swap})
     vectors.check(_NAME, TENSORS, tensors)
-    measure: Any = distance_function
-    distances = [measure(anchor, positive), measure(anchor, negative)]
+    anchor, positive, negative = tensors
+    distances = [distance_function(anchor, positive), distance_function(anchor, negative)]
     if swap:
-        distances.append(measure(positive, negative))
-    _check_distances(measure, distances, tensors)
+        distances.append(distance_function(positive, negative))
+    _check_distances(distance_function, distances, tensors)
     of_distances = reference.triplet_margin_with_distance_loss
     return of_distances.evaluate(tuple(distances), {"margin": margin}, **weighting)
-
-
-def _norm(distance: Any) -> dict[str, float] | None:
-    """The p and eps of a distance that the kernel knows."""
-    if distance is None or distance is torch.nn.functional.pairwise_distance:
-        return {"p": 2.0, "eps": 1e-6}
-    plain = type(distance) is torch.nn.PairwiseDistance and not distance.keepdim
-    if not plain or distance._forward_hooks or distance._forward_pre_hooks:
-        return None
-    return {"p": distance.norm, "eps": distance.eps} if NORM.contains(distance.norm) else None
 
 
 def _check_distances(
@@ -88,7 +127,8 @@ def _check_distances(
                 f"{type(distance).__name__}: {distance!r:.60}."
             )
     shapes = [tuple(distance.shape) for distance in distances]
-    rows = max((t.shape[0] for t in tensors if t.dim() > 1), default=None)
+    batches = [t.shape[0] for t in tensors if t.dim() > 1]
+    rows = max(batches) if batches else None
     every_pair = rows != 1 and tensors[0].dim() == 2 and shapes[0] == (rows, rows)
     lost = rows is not None and all(shape[:1] != (rows,) for shape in shapes)
     if lost or (every_pair and tensors[0].shape[1] != rows):

@@ -21,10 +21,6 @@ def ranking() -> Task:
     """Diabetes: rank the patients by progression, learning from pairs alone."""
     seen, unseen, known, truth = diabetes()
 
-    def step_loss(loss: nn.Module, model: nn.Module, batch: Batch) -> Tensor:
-        first, second, order = batch
-        return loss(model(first), model(second), order)
-
     def concordance(model: nn.Module, batch: Batch) -> float:
         first, second, order = batch
         return ((model(first) - model(second)) * order > 0).float().mean().item()
@@ -36,7 +32,7 @@ def ranking() -> Task:
         metric=Metric("pairs ordered right", concordance),
         inputs=race.score_pairs,
         arguments={"margin": 0.5},
-        step_loss=step_loss,
+        step_loss=of_pairs,
     )
 
 
@@ -85,10 +81,6 @@ def under_changing_light() -> Task:
     """Digits under changing light: do two images show the same digit?"""
     seen, unseen, known, truth = lit_digits()
 
-    def step_loss(loss: nn.Module, model: nn.Module, batch: Batch) -> Tensor:
-        first, second, label = batch
-        return loss(model(first), model(second), label)
-
     def closeness(model: nn.Module, batch: Batch) -> float:
         first, second, label = batch
         return auc(cosine_similarity(model(first), model(second)), label == 1)
@@ -100,7 +92,7 @@ def under_changing_light() -> Task:
         metric=Metric("AUC of the cosine", closeness, format=".4f"),
         inputs=race.vector_pairs,
         arguments={"margin": 0.3},
-        step_loss=step_loss,
+        step_loss=of_pairs,
         rival=("with mse_loss of the cosine", CosineMSE()),
         rate=0.003,
     )
@@ -172,6 +164,12 @@ def lit_digits() -> tuple[Tensor, Tensor, Tensor, Tensor]:
 def triplets(features: Tensor, label: Tensor) -> Batch:
     """Rows, others with the same label, and others with another."""
     return tuple(features[rows] for rows in data.triplets(label, 10_000))
+
+
+def of_pairs(loss: nn.Module, model: nn.Module, batch: Batch) -> Tensor:
+    """The loss of both sides of pairs after the model, and what is known of the pairs."""
+    first, second, target = batch
+    return loss(model(first), model(second), target)
 
 
 def of_three(loss: nn.Module, model: nn.Module, batch: Batch) -> Tensor:

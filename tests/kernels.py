@@ -1,0 +1,47 @@
+"""Printed kernels: golden files, and the machine code that becomes of their text."""
+
+import difflib
+import re
+import shutil
+import subprocess
+from unittest import mock
+
+import numba.core.codegen
+
+from onepass.runtime import kernels
+
+
+def assert_golden(path, printed, request):
+    """The text is that of the file, which `pytest --accept` rewrites."""
+    if request.config.getoption("--accept"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(printed)
+    accepted = path.read_text() if path.exists() else ""
+    compared = (accepted.splitlines(keepends=True), printed.splitlines(keepends=True))
+    lines = difflib.unified_diff(*compared, f"{path.name} (accepted)", f"{path.name} (printed)")
+    assert printed == accepted, "`pytest --accept` rewrites golden files:\n" + "".join(lines)
+
+
+def compiled(text, signature) -> tuple[str, bytes]:
+    """Assembly and object code, as the engine makes them."""
+    libraries = []
+    whole = numba.core.codegen.CPUCodeLibrary._get_compiled_object
+
+    def noted(library):
+        libraries.append(library)
+        return whole(library)
+
+    with mock.patch.object(numba.core.codegen.CPUCodeLibrary, "_get_compiled_object", noted):
+        code = kernels.compiled(text, signature, "onepass_tested")
+    return libraries[0].get_asm_str(), code
+
+
+def assert_complete(code, known, folder):
+    """The object code holds the kernel and asks for no symbols but the `known` ones."""
+    if shutil.which("nm") is None:
+        return
+    (folder / "kernel.o").write_bytes(code)
+    command = ["nm", folder / "kernel.o"]
+    symbols = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert re.search(r" T onepass_tested$", symbols, re.MULTILINE)
+    assert set(re.findall(r" U _?(\w+)", symbols)) <= known

@@ -1,0 +1,138 @@
+"""Calls like one before skip the checks, and only those."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import onepass.functional as F
+from onepass.errors import DomainError, ParameterError
+from onepass.runtime import dispatch, remember
+from onepass.runtime.call import RowCall
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """The calls that run, in their order."""
+    ran = []
+    run = dispatch.run
+
+    def noted(call, tensors):
+        ran.append(call)
+        return run(call, tensors)
+
+    monkeypatch.setattr(dispatch, "run", noted)
+    return ran
+
+
+def _batch(seed=0, rows=7, classes=5):
+    generator = torch.Generator().manual_seed(seed)
+    x = 9 * torch.randn(rows, classes, generator=generator)
+    return x.requires_grad_(), torch.randint(classes, (rows,), generator=generator)
+
+
+def test_a_call_of_the_same_kind_is_the_same_call(calls):
+    for seed in range(3):
+        x, y = _batch(seed)
+        loss = F.cross_entropy(x, y)
+        loss.backward()
+        twin = x.detach().double().requires_grad_()
+        torch.nn.functional.cross_entropy(twin, y).backward()
+        torch.testing.assert_close(x.grad, twin.grad.float(), rtol=2e-6, atol=1e-9)
+    assert calls[0] is calls[1] is calls[2]
+    assert isinstance(calls[0], RowCall)
+    assert calls[0].plan is not None
+    assert calls[0].plan.operands == ()  # it keeps no tensor alive
+
+
+CHANGES = {
+    "reduction": lambda x, y: F.cross_entropy(x, y, reduction="sum"),
+    "option": lambda x, y: F.cross_entropy(x, y, label_smoothing=0.1),
+    "ignored": lambda x, y: F.cross_entropy(x, y, ignore_index=2),
+    "dtype": lambda x, y: F.cross_entropy(x.double(), y),
+    "rows": lambda x, y: F.cross_entropy(x[:6], y[:6]),
+    "order": lambda x, y: F.cross_entropy(x.t().contiguous().t(), y),
+    "dtype of labels": lambda x, y: F.cross_entropy(x, y.int()),
+    "mask": lambda x, y: F.cross_entropy(x, y, mask=y > 1),
+    "weight": lambda x, y: F.cross_entropy(x, y, weight=torch.ones(5)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_differs_is_another_call(calls, change):
+    x, y = _batch()
+    F.cross_entropy(x, y)
+    expected = change(x, y)
+    assert calls[0] is not calls[1]
+    with dispatch.engine("eager"):
+        torch.testing.assert_close(change(x, y), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_data_that_weighs_is_not_remembered(calls):
+    x, y = _batch()
+    for weight in (torch.ones(5), torch.arange(5.0)):
+        ours = F.cross_entropy(x, y, weight=weight)
+        torch.testing.assert_close(ours, torch.nn.functional.cross_entropy(x, y, weight))
+    first, second = (F.cross_entropy(x, y, mask=y != k) for k in (0, 1))
+    assert first != second
+    assert not any(call.repeats for call in calls)
+
+
+def test_true_is_no_number_here_either():
+    x, y = _batch()
+    F.cross_entropy(x, y, label_smoothing=1)
+    with pytest.raises(ParameterError, match="label_smoothing"):
+        F.cross_entropy(x, y, label_smoothing=True)
+
+
+def test_labels_of_a_remembered_call_are_still_refused():
+    x, y = _batch()
+    F.cross_entropy(x, y)
+    with pytest.raises(DomainError, match="got 5 at"):
+        F.cross_entropy(x, torch.full_like(y, 5))
+
+
+def test_transforms_and_autocast_are_asked_each_time(calls):
+    x, y = _batch()
+    x = x.detach().bfloat16()
+    plain = F.cross_entropy(x, y)
+    with torch.autocast("cpu"):
+        assert F.cross_entropy(x, y).dtype is torch.float32
+    assert F.cross_entropy(x, y).dtype is torch.bfloat16
+    assert calls[0] is calls[2]
+    rows = torch.vmap(F.cross_entropy)(x.unsqueeze(1), y.unsqueeze(1))
+    torch.testing.assert_close(rows.mean(), plain, rtol=2e-2, atol=0)
+
+
+def test_a_saved_tensor_that_comes_back_in_another_order_is_laid_out_again():
+    x, y = _batch(rows=6, classes=6)
+    F.cross_entropy(x, y).backward()
+
+    def transposed(tensor):
+        return tensor.t().contiguous().t() if tensor.dim() == 2 else tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(transposed, lambda tensor: tensor):
+        loss = F.cross_entropy(x, y)
+    expected, x.grad = x.grad, None
+    loss.backward(retain_graph=True)
+    loss.backward()
+    torch.testing.assert_close(x.grad, 2 * expected)
+
+
+def test_the_memory_of_calls_is_bounded(monkeypatch):
+    monkeypatch.setattr(remember, "_MOST", 4)
+    made = []
+
+    @remember.remembered
+    def prepare(input, target, **weighting):
+        made.append(input.shape)
+        return F.rowwise.cross_entropy.of_labels.call(
+            (input, target), {**OPTIONS, "weight": None}, **weighting
+        )
+
+    for rows in (*range(1, 8), 7, 7):
+        prepare(torch.zeros(rows, 3), torch.zeros(rows, dtype=torch.long))
+    assert len(made) == 7
+
+
+OPTIONS = {"ignore_index": -100, "label_smoothing": 0.0, "z_loss": 0.0, "softcap": None}
