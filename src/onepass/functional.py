@@ -658,7 +658,7 @@ def cosine_embedding_loss(
     """1 - cos(input1, input2) where target is 1, max(0, cos(input1, input2) - margin) where -1.
 
     Pairs with another label count nothing in the sum. The cosine of a vector without length is 0,
-    and so is its gradient. Bromley, Guyon, LeCun, Säckinger and Shah (1993),
+    and so is its gradient. Bromley et al. (1993),
     doi:10.1142/S0218001493000339.
 
     Shapes: input1 and input2 alike (D) or (*, D), or the rows of one broadcast to those of the

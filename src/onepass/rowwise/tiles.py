@@ -1,12 +1,16 @@
+# pyright: reportMissingParameterType=false
 """Scores as kernels walk them: each row one piece of memory, or rows side by side; by tiles, which
 are the rows of a turn.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from onepass.runtime.words import *
 
 TILE = 256  # rows
 ROOM = 16384  # scores of a tile
@@ -77,3 +81,8 @@ def laid_out(input: Tensor, most_across: int, fewest: int = 16) -> tuple[Tensor,
             if inner >= fewest and input.shape[-1] <= most_across:
                 return input, inner, True
     return input.contiguous(), count, False
+
+
+def place(base, p, c, classes, inner):
+    """Where the score of class `c` of the tile's row `p` stands: a kernel's, as the others are."""
+    return base + c * inner + p if ADJACENT else base + p * classes + c

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from onepass.rowwise.tiles import ROOM, RUN, TILE, tiled, tiled_along
+from onepass.rowwise.tiles import ROOM, RUN, TILE, place, tiled, tiled_along
 from onepass.runtime.call import RowCall
 from onepass.runtime.rows import Plan
 
@@ -356,21 +356,16 @@ def across(
 
 
 def fetch(input_at, x_at, base, classes, inner, at_once, count, cap):
-    if ADJACENT:
-        for c in range(classes):
-            for p in range(count):
-                write(x_at, c * at_once + p, logit(input_at, base + c * inner + p, cap))
-    else:
+    for c in range(classes):
         for p in range(count):
-            for c in range(classes):
-                write(x_at, c * at_once + p, logit(input_at, base + p * classes + c, cap))
+            write(x_at, c * at_once + p, logit(input_at, place(base, p, c, classes, inner), cap))
 
 
 def hand_over(input_at, x_at, gradient_input_at, base, classes, inner, at_once, count, cap):
-    for q in range(classes if ADJACENT else count):
-        for k in range(count if ADJACENT else classes):
-            i = base + q * (inner if ADJACENT else classes) + k
-            slope = read(x_at, q * at_once + k if ADJACENT else k * at_once + q)
+    for c in range(classes):
+        for p in range(count):
+            i = place(base, p, c, classes, inner)
+            slope = read(x_at, c * at_once + p)
             if CAPPED:  # what does not count keeps its 0, whatever it holds
                 flat = flattened(logit(input_at, i, cap), cap)
                 slope = where(slope == real(0.0), slope, slope * flat)

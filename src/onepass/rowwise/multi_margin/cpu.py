@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from onepass.rowwise.tiles import ROOM, RUN, TILE, tiled
+from onepass.rowwise.tiles import ROOM, RUN, TILE, place, tiled
 from onepass.runtime.call import RowCall
 from onepass.runtime.rows import Plan
 
@@ -186,8 +186,3 @@ def across(
                 at = place(base, p, max(int64(read(label_at, p)), 0), classes, inner)
                 store(gradient_input_at, at, -read(factor_at, p) * read(pull_at, p))
         block = turn(turn_at)
-
-
-def place(base, p, c, classes, inner):
-    """Where the score of class `c` of the tile's row `p` stands."""
-    return base + c * inner + p if ADJACENT else base + p * classes + c
