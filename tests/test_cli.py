@@ -5,10 +5,14 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
+import pandas as pd
 import pytest
+import torch
 from typer.testing import CliRunner
 
 import onepass
+import onepass.functional as F
 from onepass.cli import app
 from onepass.guide import demo
 from onepass.guide.demo import race, training
@@ -21,7 +25,338 @@ def small_race(monkeypatch):
 
 
 def run(*arguments):
-    return CliRunner().invoke(app, list(arguments))
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def printed(*arguments, code=0):
+    """What a command prints on stdout, which must be all it prints."""
+    result = run(*arguments)
+    assert result.exit_code == code, result.output
+    assert result.stderr == ""
+    return result.stdout
+
+
+def assert_refused(*arguments, says, code=2):
+    """The command ends with one line on stderr and nothing on stdout."""
+    result = run(*arguments)
+    assert result.exit_code == code, result.output
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    assert result.stderr.startswith("onepass: ")
+    assert result.stderr.count("\n") == 1
+    for part in (says,) if isinstance(says, str) else says:
+        assert part in result.stderr
+
+
+@pytest.fixture
+def houses(tmp_path):
+    source = np.random.default_rng(0)
+    table = pd.DataFrame({
+        "estimate": source.normal(size=200),
+        "price": source.normal(size=200),
+        "city": source.choice(["Oslo", "Rome"], 200),
+        "weight": source.uniform(size=200),
+        "sold": source.choice(["no", "yes"], 200),
+    })  # fmt: skip
+    table.to_csv(tmp_path / "houses.csv", index=False)
+    return tmp_path / "houses.csv"
+
+
+def tensors(path, *names):
+    table = pd.read_csv(path)
+    return [torch.from_numpy(table[name].to_numpy(copy=True)) for name in names]
+
+
+# --- what there is -----------------------------------------------------------------------------
+
+COMMANDS = ("list", "show", "plot", "recommend", "diagnose", "evaluate", "demo", "bench")
+
+
+def test_without_a_command_all_are_listed():
+    shown = printed()
+    assert all(f"  {command} " in shown for command in COMMANDS)
+    assert "..." not in shown.split("Commands:")[1]  # each says it in one line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_of_a_command(command):
+    shown = printed(command, "--help")
+    assert f"Usage: onepass {command}" in shown.replace("root", "onepass")
+
+
+def test_list_names_every_loss():
+    shown = printed("list").replace("\n", "")
+    continuous, discrete = (shown.index(t) for t in ("Continuous outputs", "Discrete outputs"))
+    assert continuous < shown.index("l1_loss") < discrete < shown.index("nll_loss", discrete)
+
+
+def test_list_as_json():
+    losses = json.loads(printed("list", "--json"))
+    assert {loss["loss"] for loss in losses} == set(onepass.catalogue())
+    assert {loss["outputs"] for loss in losses[:7]} == {"Continuous outputs"}
+    assert all(loss["best_for"] for loss in losses)
+
+
+@pytest.mark.parametrize("loss", onepass.catalogue())
+def test_show_a_loss(loss):
+    card = onepass.catalogue()[loss].card
+    shown = printed("show", loss)
+    for part in (loss, card.best_for, card.not_for, *card.relatives, "Definition", "def "):
+        assert part in shown
+    described = json.loads(printed("show", loss, "--json"))
+    assert described["best_for"] == card.best_for
+    assert described["parameters"]["reduction"] == {"default": "mean"}
+
+
+def test_show_has_definition_gradient_and_parameters():
+    shown = printed("show", "huber")
+    assert "error = input - target" in shown
+    assert "delta * (size - 0.5 * delta)" in shown
+    assert "where(size < delta, error, delta * sign(error))" in shown
+    assert "= 1.0" in shown
+    assert "a positive finite number, > 0" in shown
+    assert "card=" not in shown  # it is shown, not quoted
+
+
+def test_the_gradient_that_is_shown_is_the_gradient():
+    text = json.loads(printed("show", "huber_loss", "--json"))["gradient"]
+    *steps, by_input, _ = text.splitlines()
+    input, target = torch.tensor([-3.0, 0.4, 5.0], requires_grad=True), torch.zeros(3)
+    names = {"abs": torch.abs, "sign": torch.sign, "where": torch.where, "delta": 1.0}
+    scope = {**names, "input": input.detach(), "target": target}
+    for step in steps:
+        name, _, expression = step.partition(" = ")
+        scope[name] = eval(expression, {}, {**names, **scope, "where": torch.where})
+    shown = eval(by_input.partition(": ")[2], {}, scope)
+    F.huber_loss(input, target, reduction="sum").backward()
+    torch.testing.assert_close(shown, input.grad)
+
+
+def test_domains_of_a_row_wise_loss_are_shown():
+    described = json.loads(printed("show", "cross_entropy", "--json"))["parameters"]
+    assert described["label_smoothing"] == {
+        "domain": "a probability, in [0, 1]", "default": 0.0,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("loss", ["huber_loss", "cross_entropy"])
+def test_show_a_kernel(loss):
+    found = onepass.catalogue()[loss]
+    assert printed("show", loss, "--source", "cpu") == found.source("cpu") + "\n"
+    shown = json.loads(printed("show", loss, "--source", "eager", "--json"))
+    assert shown == {"loss": loss, "eager": found.source("eager")}
+
+
+@pytest.mark.parametrize("given,meant", [("hubr_loss", "huber_loss"), ("kl_dv", "kl_div")])
+def test_an_unknown_loss_names_the_closest(given, meant):
+    for command in (("show",), ("demo", "--loss"), ("bench",)):
+        assert_refused(*command, given, says=(repr(given), f"Did you mean {meant!r}?"))
+
+
+@pytest.mark.parametrize("arguments,says", [
+    (("frob",), "No such command"),
+    (("show",), "Missing argument"),
+    (("show", "huber", "--sauce"), "No such option"),
+    (("show", "huber", "--source", "tpu"), "--source must be cpu or eager; got 'tpu'"),
+    (("plot", "huber"), "Missing option"),
+])  # fmt: skip
+def test_commands_that_make_no_sense(arguments, says):
+    assert_refused(*arguments, says=says)
+
+
+# --- plot --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "suffix,begins", [(".svg", b"<?xml"), (".png", b"\x89PNG"), (".pdf", b"%PDF")]
+)
+def test_plot_a_family_and_its_alternatives(tmp_path, suffix, begins):
+    path = tmp_path / f"huber{suffix}"
+    options = ("--delta", "0.5", "1", "2", "--against", "mse_loss", "-o", path)
+    assert printed("plot", "huber_loss", *options) == f"written to {path}\n"
+    assert path.read_bytes().startswith(begins)
+
+
+def test_what_is_plotted_is_what_was_asked_for(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("onepass.cli.losses.plotted", lambda loss, **given: asked.append(given))
+    monkeypatch.setattr("onepass.cli.losses.save", lambda figure, path: None)
+    options = ("--eps=0.1", "--log-input", "false", "--full", "--against", "mse_loss")
+    printed("plot", "poisson_nll_loss", *options, "-o", tmp_path / "x.svg")
+    printed("plot", "margin_ranking_loss", "--margin", "-1", "2.5", "-o", tmp_path / "x.svg")
+    poisson = {"eps": 0.1, "log_input": False, "full": True, "alternatives": ["mse_loss"]}
+    assert asked == [
+        {**poisson, "surface": False},
+        {"margin": [-1, 2.5], "alternatives": (), "surface": False},
+    ]
+
+
+def test_plots_that_there_are_not(tmp_path):
+    path = tmp_path / "x.svg"
+    assert_refused("plot", "huber", "--dleta", "1", "-o", path, says="Did you mean `delta`?")
+    assert_refused("plot", "huber", "--delta", "-1", "-o", path, says="positive")
+    assert_refused("plot", "huber", "--delta", "big", "-o", path, says="'big'")
+    assert_refused("plot", "huber", "1", "-o", path, says="what is '1'?")
+    assert_refused("plot", "huber", "-o", tmp_path / "x.doc", says=".svg")
+    assert_refused("plot", "huber", "-o", tmp_path / "no" / "x.svg", says="No such file")
+
+
+# --- evaluate ----------------------------------------------------------------------------------
+
+
+def test_evaluate_columns_of_a_file(houses):
+    price, estimate = tensors(houses, "price", "estimate")
+    given = ("evaluate", "huber_loss", houses, "--input", "estimate", "--target", "price")
+    for reduction in ("mean", "sum", "batchmean"):
+        expected = F.huber_loss(estimate, price, reduction=reduction, delta=0.5).item()
+        shown = printed(*given, "--reduction", reduction, "--option", "delta=0.5")
+        assert float(shown) == pytest.approx(expected, rel=1e-7)
+
+
+def test_evaluate_files_of_one_column_each(tmp_path):
+    input, target = torch.randn(2, 50, generator=torch.Generator().manual_seed(0))
+    np.save(tmp_path / "input.npy", input)
+    np.savez(tmp_path / "target.npz", y=target, other=target)
+    target_file = f"{tmp_path / 'target.npz'}:y"
+    shown = printed("evaluate", "mse", "--input", tmp_path / "input.npy", "--target", target_file)
+    assert float(shown) == pytest.approx(F.mse_loss(input, target).item(), rel=1e-6)
+
+
+def test_evaluate_groups_as_json(houses):
+    price, estimate, weight = tensors(houses, "price", "estimate", "weight")
+    rome = torch.tensor((pd.read_csv(houses)["city"] == "Rome").to_list())
+    columns = ("--input", "estimate", "--target", "price", "--sample-weight", "weight")
+    shown = json.loads(printed("evaluate", "l1", houses, *columns, "--by", "city", "--json"))
+    assert (shown["loss"], shown["reduction"], shown["by"]) == ("l1_loss", "mean", "city")
+    for group, rows in zip(shown["groups"], (~rome, rome), strict=True):
+        expected = F.l1_loss(estimate[rows], price[rows], sample_weight=weight[rows]).item()
+        assert group == {
+            "group": "Rome" if rows is rome else "Oslo",
+            "rows": int(rows.sum()),
+            "value": pytest.approx(expected, rel=1e-7),
+        }
+    table = printed("evaluate", "l1", houses, *columns, "--by", "city")
+    assert "Oslo" in table
+    assert "Rome" in table
+
+
+def test_evaluate_logits_side_by_side_and_classes_by_name(tmp_path):
+    logits = np.random.default_rng(0).normal(size=(30, 3))
+    names = ["cat", "dog", "eel"]
+    table = pd.DataFrame(logits, columns=[f"logit_{name}" for name in names])
+    labels = np.arange(30) % 3
+    table["animal"] = [names[label] for label in labels]
+    table.to_parquet(tmp_path / "animals.parquet")
+    given = ("evaluate", "cross_entropy", tmp_path / "animals.parquet", "--target", "animal",
+             "--classes", "cat,dog,eel", "--option", "weight=1,2,0.5")  # fmt: skip
+    weight = torch.tensor([1, 2, 0.5]).double()
+    expected = F.cross_entropy(torch.tensor(logits), torch.tensor(labels), weight).item()
+    one_by_one = [part for name in names for part in ("--input", f"logit_{name}")]
+    for inputs in (one_by_one, ("--input", "logit_*")):
+        assert float(printed(*given, *inputs)) == pytest.approx(expected, rel=1e-7)
+
+
+def test_evaluate_tensors_of_other_names(houses):
+    price, estimate, weight = tensors(houses, "price", "estimate", "weight")
+    given = ("--input", "estimate", "--target", "price", "--var", "weight", "--option", "full=true")
+    shown = printed("evaluate", "gaussian_nll", houses, *given)
+    expected = F.gaussian_nll_loss(estimate, price, weight, full=True).item()
+    assert float(shown) == pytest.approx(expected, rel=1e-7)
+
+
+def test_evaluate_a_layer(tmp_path):
+    source = torch.Generator().manual_seed(0)
+    hidden, layer = torch.randn(40, 3, generator=source), torch.randn(5, 3, generator=source)
+    target = torch.randint(5, (40,), generator=source)
+    np.savez(tmp_path / "x.npz", hidden=hidden, layer=layer, target=target)
+    given = ("--input", "hidden", "--linear-weight", "layer", "--target", "target")
+    shown = printed("evaluate", "linear_cross_entropy", tmp_path / "x.npz", *given)
+    expected = F.linear_cross_entropy(hidden, layer, target).item()
+    assert float(shown) == pytest.approx(expected, rel=1e-6)
+
+
+def test_evaluate_writes_the_unreduced_loss(houses, tmp_path):
+    price, estimate = tensors(houses, "price", "estimate")
+    columns = ("--input", "estimate", "--target", "price", "--reduction", "none")
+    assert_refused("evaluate", "mse", houses, *columns, says="give --output FILE.npy")
+    printed("evaluate", "mse", houses, *columns, "--output", tmp_path / "loss.npy")
+    expected = F.mse_loss(estimate, price, reduction="none")
+    np.testing.assert_array_equal(np.load(tmp_path / "loss.npy"), expected)
+
+
+def test_what_is_no_number_is_null_in_json(tmp_path):
+    np.savez(tmp_path / "x.npz", x=[1.0, np.nan], y=[0.0, 0.0])
+    given = ("evaluate", "mse", tmp_path / "x.npz", "--input", "x", "--target", "y")
+    assert json.loads(printed(*given, "--json"))["groups"][0]["value"] is None
+    assert printed(*given) == "nan\n"
+
+
+def test_data_that_do_not_suit(houses, tmp_path):
+    given = ("evaluate", "huber", houses, "--input", "estimate")
+    priced = (*given, "--target", "price")
+    assert_refused(*given, says="there is no --target")
+    assert_refused(*given, "--target", "prize", says=("no column 'prize'", "mean 'price'?"))
+    assert_refused(*given, "--target", "sold", says=("not numeric", "--classes no,yes"))
+    assert_refused(*priced, "--var", "weight", says="has no --var; it takes --input, --target")
+    assert_refused(*priced, "extra", says="what is 'extra'?")
+    assert_refused(*priced, "--option", "delta", says="--option must be name=value")
+    assert_refused(*priced, "--option", "delta=x", says="`delta` must be a positive")
+    assert_refused(*priced, "--option", "weight=1,x", says="numbers with commas")
+    assert_refused(*priced, "--reduction", "avg", says="Did you mean 'mean'?")
+    assert_refused(*priced, "--by", "*e*", says="must name one column")
+    assert_refused(*priced, "--output", tmp_path / "no" / "x.npy", says="No such file")
+    columns = ("--input", "estimate", "--target", "price")
+    assert_refused("evaluate", "huber", tmp_path / "no.csv", *columns, says="No such file")
+    assert_refused("evaluate", "huber", tmp_path, *columns, says="is a directory")
+    assert_refused("evaluate", "huber", *columns, says="give FILE after LOSS")
+
+
+# --- recommend and diagnose --------------------------------------------------------------------
+
+
+def test_recommend_for_numbers_and_for_text(houses):
+    shown = json.loads(
+        printed("recommend", houses, "--target", "price", "--prediction", "estimate", "--json")
+    )
+    given = pd.read_csv(houses)
+    expected = onepass.recommend(given["price"].to_numpy(), given["estimate"].to_numpy())
+    assert shown == [json.loads(json.dumps(r.as_dict())) for r in expected]
+    assert expected[0].loss in printed("recommend", houses, "--target", "price")
+    binary = json.loads(printed("recommend", houses, "--target", "sold", "--json"))
+    assert "binary_cross_entropy_with_logits" in {r["loss"] for r in binary}
+
+
+def test_recommend_looks_at_the_first_rows(tmp_path):
+    pd.DataFrame({"y": [0, 1] * 50 + [0.5, 3.7] * 50}).to_parquet(tmp_path / "x.parquet")
+    first = printed("recommend", tmp_path / "x.parquet", "--target", "y", "--rows", 100)
+    assert first != printed("recommend", tmp_path / "x.parquet", "--target", "y")
+
+
+def test_diagnose_finds_what_is_wrong(tmp_path):
+    source = torch.Generator().manual_seed(0)
+    logits = torch.randn(200, 5, generator=source)
+    target = torch.randint(5, (200,), generator=source)
+    np.savez(tmp_path / "x.npz", logits=logits, p=logits.softmax(1), y=target)
+    given = ("diagnose", "cross_entropy", tmp_path / "x.npz", "--target", "y", "--input")
+    printed(*given, "logits")
+    shown = printed(*given, "p", code=1)
+    findings = json.loads(printed(*given, "p", "--json", code=1))
+    assert [f["problem"] for f in findings] == [
+        f.problem for f in onepass.diagnose("cross_entropy", logits.softmax(1), target)
+    ]
+    assert f"{findings[0]['remedy']}\n" in shown
+
+
+def test_diagnose_calls_the_loss_with_its_options(tmp_path):
+    target = np.array([0, 1, 255, 2] * 20)
+    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).normal(size=(80, 3)), y=target)
+    given = ("diagnose", "cross_entropy", tmp_path / "x.npz", "--input", "x", "--target", "y")
+    printed(*given, code=1)
+    assert "255" not in printed(*given, "--option", "ignore_index=255")
+    assert_refused(*given, "--option", "ignore=255", says="Did you mean `ignore_index`?")
+
+
+# --- demo and bench ----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("loss", ["huber_loss", "cross_entropy"])
@@ -35,7 +370,7 @@ def test_demo_of_one_loss(loss):
 
 def test_demo_writes_json(tmp_path):
     path = tmp_path / "demo.json"
-    result = run("demo", "--loss", "mse_loss", "--loss", "kl_div", "--json", str(path))
+    result = run("demo", "--loss", "mse_loss", "--loss", "kl_div", "--json", path)
     assert result.exit_code == 0, result.output
     written = json.loads(path.read_text(encoding="utf-8"))
     assert [row["loss"] for row in written["losses"]] == ["mse_loss", "kl_div"]
@@ -52,22 +387,6 @@ def test_demo_without_loss_shows_the_whole_catalogue(monkeypatch):
     monkeypatch.setattr(demo, "run", stand_in)
     assert run("demo").exit_code == 0
     assert asked == list(onepass.catalogue())
-
-
-@pytest.mark.parametrize(
-    "given,meant", [("hubr_loss", "huber_loss"), ("kl", "kl_div"), ("L1Loss", "l1_loss")]
-)
-def test_an_unknown_loss_names_the_closest(given, meant):
-    result = run("demo", "--loss", given)
-    assert result.exit_code == 2
-    assert result.stderr == f"onepass: no loss is called {given!r}; did you mean {meant}?\n"
-
-
-def test_an_unknown_loss_like_no_other_lists_all():
-    result = run("demo", "--loss", "???")
-    assert result.exit_code == 2
-    assert result.stderr.count("\n") == 1
-    assert all(name in result.stderr for name in onepass.catalogue())
 
 
 def test_a_training_that_differs_fails_the_demo(monkeypatch):
@@ -92,8 +411,36 @@ def test_without_scikit_learn_the_demo_says_what_to_install(monkeypatch):
     assert result.stderr == f"onepass: {expected}\n"
 
 
+def test_bench_times_the_losses_that_are_named():
+    shown = printed("bench", "huber", "kl_div")
+    assert "huber_loss" in shown
+    assert "mse_loss" not in shown
+    (row,) = json.loads(printed("bench", "huber", "--json"))["losses"]
+    assert row["loss"] == "huber_loss"
+    assert row["elements"] == 200
+    assert len(row["theirs"]) == len(row["ours"]) == 2
+
+
+# --- as a program ------------------------------------------------------------------------------
+
+
 def test_python_m_onepass():
     command = [sys.executable, "-m", "onepass", "--help"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "Usage: onepass" in shown
     assert "demo" in shown
+
+
+def test_a_reader_that_stops_reading_is_no_error():
+    command = f"{sys.executable} -m onepass show cross_entropy --source cpu | head -n 1"
+    shown = subprocess.run(command, shell=True, capture_output=True, text=True, check=True)
+    assert shown.stderr == ""
+    assert shown.stdout.count("\n") == 1
+
+
+def test_names_in_files_are_printed_as_they_are(tmp_path):
+    pd.DataFrame({"x": [1.0], "y": [2.0], "g": ["[red]\x1b[31m"]}).to_csv(
+        tmp_path / "x.csv", index=False
+    )
+    given = ("--input", "x", "--target", "y", "--by", "g")
+    assert "[red]" in printed("evaluate", "mse", tmp_path / "x.csv", *given)

@@ -4,6 +4,9 @@
 torch.nn.functional and torch.nn; `@onepass.pointwise` makes a loss of a formula.
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
 from onepass import functional as functional
 from onepass import nn as nn
 from onepass.define import COUNT as COUNT
@@ -36,4 +39,18 @@ from onepass.runtime.dispatch import checking as checking
 from onepass.runtime.dispatch import engine as engine
 from onepass.runtime.memory import empty_cache as empty_cache
 
+if _TYPE_CHECKING:
+    from onepass.guide.diagnose import diagnose as diagnose
+    from onepass.guide.explain import explain as explain
+    from onepass.guide.recommend import recommend as recommend
+
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> _Any:
+    """The guide's functions, imported when they are first used: losses need none of it."""
+    if name in ("diagnose", "explain", "recommend"):
+        from importlib import import_module
+
+        return getattr(import_module(f"onepass.guide.{name}"), name)
+    raise AttributeError(f"module 'onepass' has no attribute {name!r}")

@@ -393,7 +393,7 @@ class Rowwise(_Shown):
             if reduction == "mean":
                 denominator = None
             elif reduction == "batchmean":
-                counting = self.counts(*tensors[1:], options["weight"], options["ignore_index"])
+                counting = self.counts(tensors[1], options["weight"], options["ignore_index"])
                 counting = counting if weight is None else reduce.product(counting, weight)
                 denominator = reduce.rows_that_count(counting, shape)  # type: ignore[arg-type]
         tensors = tuple(

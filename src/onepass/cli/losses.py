@@ -1,0 +1,201 @@
+"""What losses there are, what each is, and how it looks: list, show, plot."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from onepass.cli import arguments
+from onepass.cli.output import JsonOption, print_json
+from onepass.define import Pointwise, Rowwise
+from onepass.errors import ParameterError
+from onepass.formula.expression import CONSTANT, LEAVES, in_order
+from onepass.formula.program import program
+from onepass.guide import overview
+from onepass.guide.names import function_of, loss_named, parameters_of
+from onepass.guide.plot import plot as plotted
+from onepass.guide.plot import save
+from onepass.printers.infix import INFIX, spelled
+
+LossArgument = Annotated[
+    str, typer.Argument(metavar="LOSS", help="Its name: huber_loss, huber or HuberLoss.")
+]
+
+
+def list_losses(json: JsonOption = False) -> None:
+    """All losses: what each takes and is best for.
+
+    Those for continuous outputs first, then those for discrete outputs and rankings.
+    """
+    if not json:
+        Console().print(overview.overview())
+        return
+    print_json([
+        {"loss": name, "outputs": title, **asdict(card), "properties": card.properties}
+        for title, cards in overview.tables().items()
+        for name, card in cards.items()
+    ])  # fmt: skip
+
+
+def show(
+    loss: LossArgument,
+    source: Annotated[
+        str | None,
+        typer.Option(metavar="ENGINE", help="Print instead the kernel (cpu), or the definition."),
+    ] = None,
+    json: JsonOption = False,
+) -> None:
+    """One loss: its card, arguments, definition and gradient.
+
+    With --source cpu, the kernel that computes value and gradient in one pass.
+    """
+    found = loss_named(loss)
+    if source is not None:
+        if source not in ("cpu", "eager"):
+            raise ParameterError(f"--source must be cpu or eager; got {source!r}")
+        content = found.source(source)
+        print_json({"loss": found.name, source: content}) if json else typer.echo(content)
+        return
+    if json:
+        print_json(_described(found))
+    else:
+        _print_description(_described(found))
+
+
+def plot(
+    context: typer.Context,
+    loss: LossArgument,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", metavar="FILE", help="An svg, png or pdf file.")
+    ],
+    against: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LOSS", help="Draw this one with it; may be given again."),
+    ] = None,
+    surface: Annotated[
+        bool, typer.Option("--surface", help="Filled contours, of losses that have two axes.")
+    ] = False,
+) -> None:
+    """Draw value and gradient of a loss.
+
+    Its parameters are options, too. Several values of one make a family of curves:
+
+    onepass plot huber_loss --delta 0.5 1 2 --against mse_loss -o huber.svg
+    """
+    settings = {
+        name: _one_or_more([arguments.value(text) for text in texts])
+        for name, texts in arguments.extra(context.args).items()
+    }
+    figure = plotted(loss, alternatives=against or (), surface=surface, **settings)
+    save(figure, output)
+    typer.echo(f"written to {output}")
+
+
+def _one_or_more(values: list[Any]) -> Any:
+    """An option without a value is a flag."""
+    if not values:
+        return True
+    return values if len(values) > 1 else values[0]
+
+
+def _described(loss: Pointwise | Rowwise) -> dict[str, Any]:
+    card = loss.card
+    assert card is not None  # every loss of the catalogue has one
+    return {
+        "loss": loss.name,
+        "about": inspect.getdoc(function_of(loss)),
+        **asdict(card),
+        "properties": card.properties,
+        "parameters": _parameters(loss),
+        "definition": _undecorated(loss.source("eager")),
+        "gradient": _gradient(loss) if isinstance(loss, Pointwise) else None,
+    }
+
+
+def _undecorated(source: str) -> str:
+    """The function without what stands above it: the card is shown on its own."""
+    decorator, keyword, function = source.partition("\ndef ")
+    return f"def {function}" if keyword and decorator.startswith("@") else source
+
+
+def _parameters(loss: Pointwise | Rowwise) -> dict[str, dict[str, Any]]:
+    """What each argument may be, where the loss declares it, and its default."""
+    domains = _domains(loss)
+    found = {}
+    for name, default in parameters_of(loss).items():
+        domain = {"domain": str(domains[name])} if name in domains else {}
+        found[name] = domain | ({} if default is inspect.Parameter.empty else {"default": default})
+    return found
+
+
+def _domains(loss: Pointwise | Rowwise) -> Mapping[str, Any]:
+    if isinstance(loss, Pointwise):
+        return {**loss.domains, **dict.fromkeys(loss.flags, "True or False")}
+    closed_over = {n: inspect.getclosurevars(c).nonlocals for n, c in loss.options.items()}
+    return {n: variables["domain"] for n, variables in closed_over.items() if "domain" in variables}
+
+
+def _gradient(loss: Pointwise) -> str:
+    """The derivative by each tensor, with the names that the author gave to parts of it."""
+    results, names = loss.results(loss.tensors, loss.flags)
+    slopes = {name: results[name] for name in loss.tensors}
+    leaves = {
+        node: str(node.leaf)
+        for node in in_order(*slopes.values())
+        if node.operation in LEAVES and node.operation != CONSTANT
+    }
+    steps = program(slopes, names, leaves, taken=())
+    lines = [f"{name} = {spelled(node, INFIX, steps.names)}" for name, node in steps.assignments]
+    for name, slope in steps.results.items():
+        text = steps.names.get(slope) or spelled(slope, INFIX, steps.names)
+        lines.append(f"gradient by {name}: {text}")
+    return "\n".join(lines)
+
+
+_CARD = {  # its fields, in the words of the page
+    "task": "task",
+    "input": "input",
+    "target": "target",
+    "best_for": "best for",
+    "not_for": "not for",
+    "properties": "properties",
+    "relatives": "relatives",
+    "sources": "sources",
+}
+_CODE = {"definition": "Definition", "gradient": "Gradient"}
+
+
+def _print_description(described: Mapping[str, Any]) -> None:
+    console = Console(soft_wrap=True)
+    console.print(Text(described["loss"], "bold cyan"))
+    console.print(Text(described["about"]))
+    _print_lines(console, "Card", [(name, _words(described[key])) for key, name in _CARD.items()])
+    _print_lines(console, "Arguments", [
+        (name, f"= {about['default']}" if "default" in about else "", about.get("domain", ""))
+        for name, about in described["parameters"].items()
+    ])  # fmt: skip
+    for key, title in _CODE.items():
+        if described[key]:
+            console.print(Text(f"\n{title}", "bold"))
+            console.print(Text(described[key].strip()))
+
+
+def _words(content: str | Sequence[str]) -> str:
+    return content if isinstance(content, str) else "; ".join(content)
+
+
+def _print_lines(console: Console, title: str, rows: Sequence[tuple[str, ...]]) -> None:
+    """Rows of cells, each column as wide as its widest; rows that say nothing are left out."""
+    said = [row for row in rows if any(row[1:]) or title == "Arguments"]
+    widths = [max(map(len, column)) for column in zip(*said, strict=True)]
+    console.print(Text(f"\n{title}", "bold"))
+    for row in said:
+        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        console.print(Text(f"  {'  '.join(cells)}".rstrip()))

@@ -1,0 +1,74 @@
+"""What commands print: text for people, JSON for programs, one line for an error."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+from rich.text import Text
+
+from onepass.guide.evaluate import Progress as Advance
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
+
+
+def print_json(content: Any) -> None:
+    """JSON on stdout; nan and infinities, which it does not have, are null."""
+    typer.echo(json.dumps(_plain(content), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _plain(content: Any) -> Any:
+    if isinstance(content, float):
+        return content if math.isfinite(content) else None
+    if isinstance(content, Mapping):
+        return {str(key): _plain(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_plain(value) for value in content]
+    return content if isinstance(content, str | int | None) else str(content)
+
+
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Rows under headers, numbers to the right."""
+    table = Table(box=box.HORIZONTALS, header_style="bold", pad_edge=False)
+    for place, column in enumerate(columns):
+        numeric = all(isinstance(row[place], int | float) for row in rows)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(_cell(value)) for value in row))
+    Console().print(table)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+@contextmanager
+def progress(total: int | None) -> Iterator[Advance]:
+    """A bar on the error stream, if that is a terminal, for so many rows or losses."""
+    console = Console(stderr=True)
+    columns = SpinnerColumn(), BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn()
+    quiet = not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda done: bar.advance(task, done)
+
+
+def fail(problem: Exception | str, code: int) -> NoReturn:
+    """End the program with one line on the error stream."""
+    describe = getattr(problem, "format_message", problem.__str__)
+    typer.echo(f"onepass: {' '.join(describe().split())}", err=True)
+    raise SystemExit(code)

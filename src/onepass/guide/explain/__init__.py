@@ -1,0 +1,122 @@
+"""Where the loss and the gradient of a batch come from.
+
+parts.py    the numbers: shares, groups, the largest elements, relatives, robustness
+table.py    in the terminal
+picture.py  as a matplotlib Figure
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from io import StringIO
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, RenderableType
+
+from onepass.guide.diagnose.batch import Batch
+from onepass.guide.explain import parts, picture, table
+from onepass.guide.explain.parts import TOPS, Element, Group, Robust, Spread
+from onepass.guide.names import arguments_of, loss_named
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Element", "Explanation", "Group", "Robust", "Spread", "explain"]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What explain returns: print it, `.table()`, `.plot()`, or `.as_dict()`.
+
+    - loss, shape, reduction: of the call; an element is one number of the unreduced loss.
+    - counting: how many elements count; `lost` of them are not finite and left out below.
+    - step: 1, or of how many elements along one axis a single one was looked at.
+    - spread: how loss and gradient are spread over them; relatives: the same of its card's
+      relatives; refused: why some do not take these tensors.
+    - largest: the elements with the largest gradients.
+    - groups: the elements by "class" of the target and by "column", the largest gradients first.
+    - robust: what a robust loss would discount, of a loss of real numbers.
+
+    A gradient is that of the call as it was made; its size is the sum of the sizes of the slopes
+    by all predictions. A share is of the sum of all sizes.
+    """
+
+    loss: str
+    shape: tuple[int, ...]
+    reduction: str
+    counting: int
+    lost: int
+    step: int
+    spread: Spread
+    relatives: tuple[Spread, ...]
+    refused: Mapping[str, str]
+    largest: tuple[Element, ...]
+    groups: Mapping[str, list[Group]]
+    robust: Robust | None
+
+    def table(self) -> RenderableType:
+        """Everything for a terminal of 80 columns or more: `rich.print(explanation.table())`."""
+        return table.table(self)
+
+    def plot(self, *, width: str = "wide") -> Figure:
+        """The shares of the largest elements, and groups or the elements themselves.
+
+        `width` is "wide", or "narrow" for a phone. ModuleNotFoundError without matplotlib.
+        """
+        return picture.figure(self, width)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything in what JSON knows; a number that is not finite is None."""
+        return _plain({"tops": TOPS, **asdict(self)})
+
+    def __rich__(self) -> RenderableType:
+        return self.table()
+
+    def __str__(self) -> str:
+        written = StringIO()
+        Console(file=written, width=80, color_system=None).print(self.table())
+        return written.getvalue().rstrip()
+
+
+def explain(loss: Any, *tensors: Any, **options: Any) -> Explanation:
+    """Where the loss and the gradient of this call come from.
+
+    Which elements hold how much of them, in which classes and columns, how that would be under the
+    card's relatives, and what a robust loss would discount. `loss` is a name, a loss, or a
+    function, class or module of onepass or torch.nn; `tensors` and `options` are those of its
+    function in onepass.functional, of any size: of more than 1e7 numbers a sample is looked at.
+
+    Raises ParameterError for an unknown loss or option, too many tensors, or too few; and what the
+    loss raises: ShapeError, DtypeError, DomainError, DeviceError, ParameterError.
+    """
+    known = loss_named(loss)
+    given = arguments_of(loss, tensors, options)
+    sizes = parts.Sizes(Batch(known, given))
+    relatives, refused = parts.relatives(sizes)
+    return Explanation(
+        known.name,
+        sizes.shape,
+        str(given["reduction"]),
+        len(sizes.losses),
+        sizes.lost,
+        sizes.batch.thinned[1],
+        parts.spread(sizes),
+        tuple(relatives),
+        refused,
+        tuple(parts.largest(sizes)),
+        parts.groups(sizes),
+        parts.robust(sizes),
+    )
+
+
+def _plain(thing: Any) -> Any:
+    """The same of dicts, lists, strings and finite numbers."""
+    if isinstance(thing, Mapping):
+        return {str(key): _plain(value) for key, value in thing.items()}
+    if isinstance(thing, list | tuple):
+        return [_plain(value) for value in thing]
+    if isinstance(thing, float) and not math.isfinite(thing):
+        return None
+    return thing

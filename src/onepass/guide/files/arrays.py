@@ -1,0 +1,164 @@
+"""Arrays: NPY and NPZ by numpy, safetensors by its library."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import IO, Any
+
+import numpy as np
+
+from onepass.guide.files.file import Array, Block, File, library
+
+LARGE = 1 << 30  # bytes above which an unpacked array
+GROWTH = 100  # may not be this many times its packed size
+_HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
+_RECORDS = "it holds records; write an array for each field"
+
+
+class Npy(File):
+    """One array, which has the name of its file."""
+
+    kind = "NPY"
+
+    def _names(self) -> list[str]:
+        return [self.path.stem]
+
+    def _rows(self, name: str) -> int:
+        del name  # there is one
+        with self.path.open("rb") as file:
+            return self._header(file).shape[0]
+
+    def _blocks(self, names: Sequence[str], rows: int) -> Iterator[Block]:
+        del names
+        with self.path.open("rb") as file:
+            header = self._header(file)
+            if header.by_column:
+                yield from self._mapped(header.shape[0], rows)
+            else:
+                yield from ((block,) for block in header.blocks(file, rows))
+
+    def _header(self, file: IO[bytes]) -> Header:
+        return read_header(file, self.path.stat().st_size)
+
+    def _mapped(self, length: int, rows: int) -> Iterator[Block]:
+        """A map of its own for each block: what was read stays in memory as long as its map."""
+        for start in range(0, length, rows):
+            mapped = np.load(self.path, mmap_mode="r", allow_pickle=False)
+            yield (np.array(mapped[start : start + rows]),)
+
+
+class Npz(File):
+    """Arrays by name, packed or not."""
+
+    kind = "NPZ"
+
+    def _names(self) -> list[str]:
+        with zipfile.ZipFile(self.path) as archive:
+            return [name.removesuffix(".npy") for name in archive.namelist()]
+
+    def _rows(self, name: str) -> int:
+        with zipfile.ZipFile(self.path) as archive, _member(archive, name) as (_, header):
+            return header.shape[0]
+
+    def _blocks(self, names: Sequence[str], rows: int) -> Iterator[Block]:
+        with zipfile.ZipFile(self.path) as archive:
+            yield from zip(*(_unpacked(archive, name, rows) for name in names), strict=True)
+
+
+def _unpacked(archive: zipfile.ZipFile, name: str, rows: int) -> Iterator[Array]:
+    with _member(archive, name) as (file, header):
+        if not header.by_column:
+            yield from header.blocks(file, rows)
+            return
+        whole = next(header.transposed.blocks(file, header.shape[-1])).T
+        for start in range(0, len(whole), rows):
+            yield whole[start : start + rows]
+
+
+@contextmanager
+def _member(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[IO[bytes], Header]]:
+    member = archive.getinfo(name if name in archive.namelist() else f"{name}.npy")
+    if member.file_size > max(LARGE, GROWTH * member.compress_size):
+        raise ValueError(
+            f"{name!r} would grow from {member.compress_size} to {member.file_size} bytes"
+        )
+    with archive.open(member) as file:
+        yield file, read_header(file, member.file_size)
+
+
+class Safetensors(File):
+    """Tensors by name."""
+
+    kind = "safetensors"
+
+    def _names(self) -> list[str]:
+        with self._opened() as file:
+            return list(file.keys())
+
+    def _rows(self, name: str) -> int:
+        with self._opened() as file:
+            shape = file.get_slice(name).get_shape()
+        _check_shape(shape)
+        return shape[0]
+
+    def _blocks(self, names: Sequence[str], rows: int) -> Iterator[Block]:
+        length = max(map(self._rows, names))
+        for start in range(0, length, rows):
+            with self._opened() as file:  # again: what was read stays in memory while it is open
+                yield tuple(file.get_slice(name)[start : start + rows] for name in names)
+
+    def _opened(self) -> Any:
+        return library("safetensors").safe_open(self.path, framework="pt")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an NPY array says of itself."""
+
+    shape: tuple[int, ...]
+    by_column: bool  # whether the first axis runs fastest
+    dtype: np.dtype[Any]
+
+    @property
+    def transposed(self) -> Header:
+        """The same bytes, axes the other way round."""
+        return Header(self.shape[::-1], not self.by_column, self.dtype)
+
+    def blocks(self, file: Any, rows: int) -> Iterator[Array]:
+        """The array that follows in the file, `rows` rows at a time."""
+        for start in range(0, self.shape[0], rows):
+            block = np.empty((min(rows, self.shape[0] - start), *self.shape[1:]), self.dtype)
+            if file.readinto(block.reshape(-1).view(np.uint8).data) < block.nbytes:
+                raise ValueError("it ends too early")
+            yield block
+
+
+def read_header(file: IO[bytes], size: int) -> Header:
+    """The header of an array that takes, with the header, at most `size` bytes."""
+    version = np.lib.format.read_magic(file)
+    if version not in _HEADERS:
+        raise ValueError(_RECORDS)  # the reason for there being a third version
+    shape, by_column, dtype = _HEADERS[version](file)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects, which only pickle could load")
+    if dtype.names or dtype.subdtype:
+        raise ValueError(_RECORDS)
+    _check_shape(shape)
+    promised, there = math.prod(shape) * dtype.itemsize, size - file.tell()
+    if promised > there:
+        raise ValueError(f"it promises {promised} bytes and has {there}")
+    return Header(shape, by_column and len(shape) > 1, dtype)
+
+
+def _check_shape(shape: Sequence[int]) -> None:
+    if not shape:
+        raise ValueError("it holds a single number, not rows")
+    if min(shape) < 1:
+        raise ValueError(f"it holds nothing, its shape is {tuple(shape)}")

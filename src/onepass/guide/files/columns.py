@@ -1,0 +1,133 @@
+"""Columns of several files side by side, and the tensors that are made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from onepass.guide.files.file import SHOWN, Array, Column, File, FileError, is_number, listed
+
+
+def blocks(columns: Sequence[Column], rows: int) -> Iterator[dict[Column, Array]]:
+    """The columns side by side, `rows` rows at a time.
+
+    Raises FileError for columns of different lengths, without rows, or with nothing but nan.
+    """
+    known_rows(columns)
+    wanted: dict[File, list[Column]] = {}
+    for column in dict.fromkeys(columns):
+        wanted.setdefault(column.file, []).append(column)
+    streams = [file.blocks([c.name for c in found], rows) for file, found in wanted.items()]
+    order = [column for found in wanted.values() for column in found]
+    missing = set(order)  # of which nothing but nan has been seen
+    for parts in zip_longest(*streams, fillvalue=()):
+        arrays = [array for part in parts for array in part]
+        if len(arrays) < len(order) or len(set(map(len, arrays))) > 1:
+            raise FileError(f"columns differ in length: {', '.join(map(str, order))}")
+        block = dict(zip(order, arrays, strict=True))
+        missing = {column for column in missing if _all_nan(block[column])}
+        yield block
+    _refuse([column for column in order if column in missing])
+
+
+def read(columns: Sequence[Column], rows: int) -> dict[Column, Array]:
+    """The first `rows` rows of the columns, in memory. Raises FileError as `blocks` does."""
+    first = next(blocks(columns, rows))
+    _refuse([column for column in first if _all_nan(first[column])])
+    return first
+
+
+def _refuse(missing: Sequence[Column]) -> None:
+    if missing:
+        raise FileError(f"{missing[0]} holds no rows, or nothing but nan")
+
+
+def known_rows(columns: Sequence[Column]) -> int | None:
+    """How many rows the columns have, if a file says so. Raises FileError if two differ."""
+    rows = {column: column.file.rows(column.name) for column in columns}
+    known = {column: count for column, count in rows.items() if count is not None}
+    if len(set(known.values())) > 1:
+        lengths = ", ".join(f"{column} {count}" for column, count in known.items())
+        raise FileError(f"columns differ in length: {lengths}")
+    return next(iter(known.values()), None)
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A tensor: one column, or several side by side along the last axis.
+
+    Values that `classes` name are read as their places there.
+    """
+
+    columns: tuple[Column, ...]
+    classes: tuple[str, ...] = ()
+
+    def tensor(self, block: dict[Column, Array]) -> Tensor:
+        """Its rows of a block. Half types are widened to float32. Raises FileError."""
+        parts = [self._numbers(column, block[column]) for column in self.columns]
+        if len(parts) == 1:
+            return parts[0]
+        flat = [part.unsqueeze(-1) if part.dim() == 1 else part for part in parts]
+        if len({part.shape[:-1] for part in flat}) > 1:
+            raise FileError(f"cannot stand side by side: {', '.join(map(str, self.columns))}")
+        return torch.cat(flat, -1)
+
+    def _numbers(self, column: Column, array: Array) -> Tensor:
+        if self.classes:
+            return _places(column, array, self.classes)
+        tensor = array if isinstance(array, Tensor) else _tensor(column, array)
+        if tensor.is_complex():
+            raise FileError(f"{column} holds complex numbers")
+        half = tensor.dtype.is_floating_point and tensor.dtype.itemsize < 4
+        return tensor.float() if half else tensor
+
+
+def labels(column: Column, array: Array) -> list[Any]:
+    """The values of a column that names groups; nan is None. Raises FileError."""
+    if array.ndim != 1:
+        raise FileError(f"{column} must have one value a row, got {tuple(array.shape[1:])}")
+    return [None if value != value else value for value in array.tolist()]
+
+
+def _places(column: Column, array: Array, classes: Sequence[str]) -> Tensor:
+    places = {name: place for place, name in enumerate(classes)}
+    names = list(map(str, labels(column, array)))
+    strange = next((name for name in names if name not in places), None)
+    if strange is not None:
+        raise FileError(f"{column} holds {strange!r}, which is none of --classes {listed(classes)}")
+    return torch.tensor([places[name] for name in names])
+
+
+def _tensor(column: Column, array: np.ndarray[Any, Any]) -> Tensor:
+    kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind not in "biufc":
+        raise FileError(f"{column} is not numeric: {_oddity(array)}")
+    if kind == "u" and size > 1:
+        array = array.astype(np.int64)
+    elif kind == "f" and size > 8:
+        array = array.astype(np.float64)
+    native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
+    return torch.from_numpy(native if native.flags.writeable else native.copy())
+
+
+def _oddity(array: np.ndarray[Any, Any]) -> str:
+    """What is no number in an array, and what to do if it names classes."""
+    values = array.ravel().tolist()
+    odd = next((value for value in values if not is_number(value)), values[0])
+    names = sorted({value for value in values if isinstance(value, str)})
+    hint = ""
+    if 0 < len(names) <= SHOWN and not any(map(is_number, names)):
+        hint = f"; for classes write --classes {','.join(names)} in the order of the input's"
+    return f"it holds {str(odd)!r:.60}{hint}"
+
+
+def _all_nan(array: Array) -> bool:
+    if isinstance(array, Tensor):
+        return array.dtype.is_floating_point and bool(array.isnan().all())
+    return array.dtype.kind == "f" and bool(np.isnan(array).all())

@@ -1,0 +1,136 @@
+"""What all files have in common: named columns, and blocks of their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from functools import cached_property
+from importlib import import_module
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import Tensor
+
+from onepass.errors import OnepassError
+
+Array = np.ndarray[Any, Any] | Tensor
+Block = tuple[Array, ...]  # an array for each column, all of the same rows
+
+SHOWN = 12  # names in a message
+
+
+class FileError(OnepassError, ValueError):
+    """A file that cannot be read, or that does not hold what is asked of it."""
+
+
+class File:
+    """The columns of one file. Whatever a kind of file raises becomes a FileError."""
+
+    kind: ClassVar[str]
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The columns, in the file's order."""
+        with self._reading():
+            return self._names()
+
+    def rows(self, name: str) -> int | None:
+        """How many rows a column has; None where only reading it tells."""
+        with self._reading():
+            return self._rows(name)
+
+    def blocks(self, names: Sequence[str], rows: int) -> Iterator[Block]:
+        """Blocks of `rows` rows of these columns, the last one shorter."""
+        with self._reading():
+            yield from self._blocks(names, rows)
+
+    def columns(self, name: str) -> list[Column]:
+        """The column of that name, or those that a pattern such as `logit_*` names."""
+        if name in self.names:
+            return [Column(self, name)]
+        found = [Column(self, known) for known in self.names if fnmatchcase(known, name)]
+        if not found:
+            raise FileError(f"{self.path} has no column {name!r}; {self._choice(name)}")
+        return found
+
+    def only_column(self) -> Column:
+        """The column of a file that has one."""
+        if len(self.names) != 1:
+            raise FileError(
+                f"{self.path} has the columns {listed(self.names)}: name one, {self.path}:COLUMN"
+            )
+        return Column(self, self.names[0])
+
+    def _choice(self, name: str) -> str:
+        if self.kind == "CSV" and all(map(is_number, self.names)):
+            return f"its first line must name the columns, and holds {listed(self.names)}"
+        close = get_close_matches(name, self.names, n=1)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        return f"it has {listed(self.names)}{hint}"
+
+    @contextmanager
+    def _reading(self) -> Iterator[None]:
+        try:
+            yield
+        except (FileError, ModuleNotFoundError):
+            raise
+        except Exception as error:  # of whatever type a parser's errors are
+            raise FileError(f"{self.path}: no {self.kind} file: {one_line(error)}") from error
+
+    def _names(self) -> list[str]:
+        raise NotImplementedError
+
+    def _rows(self, name: str) -> int | None:
+        raise NotImplementedError
+
+    def _blocks(self, names: Sequence[str], rows: int) -> Iterator[Block]:
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of one file."""
+
+    file: File
+    name: str
+
+    def __str__(self) -> str:
+        return f"column {self.name!r} of {self.file.path}"
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number, or text that spells one."""
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def listed(names: Sequence[Any]) -> str:
+    """The first few names, and how many more there are."""
+    shown = ", ".join(map(repr, names[:SHOWN]))
+    more = len(names) - SHOWN
+    return f"{shown} and {more} more" if more > 0 else shown
+
+
+def one_line(error: BaseException) -> str:
+    """The first line of what an error says, or its kind if it says nothing."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def library(name: str) -> Any:
+    """A library of the guide's. Raises ModuleNotFoundError that says how to install it."""
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        message = f"{name.partition('.')[0]} is not installed: pip install 'onepass[guide]'"
+        raise ModuleNotFoundError(message, name=error.name) from error

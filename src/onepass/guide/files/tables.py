@@ -1,0 +1,120 @@
+"""Tables: CSV by pandas, Parquet by pyarrow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from onepass.guide.files.file import Array, Block, File, library, listed
+
+SEPARATORS = ",;\t|"
+CELLS = 1 << 20  # of a CSV to be parsed at once
+PAGES = 1 << 16  # bytes of a Parquet column to be read at once
+HEAD = 1 << 20  # bytes within which the first line ends
+
+
+class Csv(File):
+    """A text table whose first line names the columns."""
+
+    kind = "CSV"
+
+    def _names(self) -> list[str]:
+        return [str(name) for name in self._read(nrows=0).columns]
+
+    def _rows(self, name: str) -> None:
+        return None
+
+    def _blocks(self, names: Sequence[str], rows: int) -> Iterator[Block]:
+        # All columns: of a few, pandas would not say that a row has more fields than names.
+        at_once = max(1, CELLS // len(self.names))
+        with self._read(chunksize=min(rows, at_once), low_memory=False) as chunks:
+            yield from recut((_columns(chunk, names) for chunk in chunks), rows)
+
+    def _read(self, **options: Any) -> Any:
+        read_csv = library("pandas").read_csv
+        return read_csv(self.path, sep=self._separator, compression=None, **options)
+
+    @cached_property
+    def _separator(self) -> str:
+        """The one that the first line has most of."""
+        with self.path.open("rb") as file:
+            line = file.readline(HEAD)
+        if b"\0" in line:
+            raise ValueError("it is not text")
+        if len(line) == HEAD:
+            raise ValueError(f"its first line does not end within {HEAD} bytes")
+        return max(SEPARATORS, key=line.decode("utf-8").count)
+
+
+def _columns(chunk: Any, names: Sequence[str]) -> Block:
+    counted = isinstance(chunk.index, library("pandas").RangeIndex)
+    if not counted:  # pandas has taken the first fields for the names of the rows
+        raise ValueError("its rows have more fields than its first line")
+    return tuple(chunk[name].to_numpy() for name in names)
+
+
+class Parquet(File):
+    """A table of columns, whose lists, where they have one length, are rows of an array."""
+
+    kind = "Parquet"
+
+    def _names(self) -> list[str]:
+        with self._opened() as file:
+            return list(file.schema_arrow.names)
+
+    def _rows(self, name: str) -> int:
+        del name  # all columns have as many
+        with self._opened() as file:
+            return file.metadata.num_rows
+
+    def _blocks(self, names: Sequence[str], rows: int) -> Iterator[Block]:
+        with self._opened() as file:
+            batches = file.iter_batches(batch_size=rows, columns=list(names))
+            columns = ([batch.column(name) for name in names] for batch in batches)
+            yield from recut((tuple(map(_array, found)) for found in columns), rows)
+
+    def _opened(self) -> Any:
+        # As pages, not whole columns, which by default are fetched before the first row.
+        opened = library("pyarrow.parquet").ParquetFile
+        return opened(self.path, pre_buffer=False, buffer_size=PAGES)
+
+
+def _array(column: Any) -> Array:
+    """An arrow array as one of numpy's; lists become an axis."""
+    types, kind = library("pyarrow").types, column.type
+    if types.is_decimal(kind):
+        return column.cast("float64").to_numpy(zero_copy_only=False)
+    fixed = types.is_fixed_size_list(kind)
+    if not (fixed or types.is_list(kind) or types.is_large_list(kind)):
+        return column.to_numpy(zero_copy_only=False)
+    if column.null_count:
+        raise ValueError("a list is missing")
+    lengths = [kind.list_size] if fixed else column.value_lengths().unique().to_pylist()
+    if len(lengths) > 1 or not lengths[0]:
+        raise ValueError(f"its lists are of different lengths or empty: {listed(sorted(lengths))}")
+    inner = _array(column.flatten())
+    return inner.reshape(len(column), lengths[0], *inner.shape[1:])
+
+
+def recut(parts: Iterable[Block], rows: int) -> Iterator[Block]:
+    """The same rows in blocks of `rows` rows, the last one shorter."""
+    kept: list[Block] = []
+    missing = rows
+    for part in parts:
+        rest = part
+        while len(rest[0]):
+            kept.append(tuple(array[:missing] for array in rest))
+            rest = tuple(array[missing:] for array in rest)
+            missing -= len(kept[-1][0])
+            if not missing:
+                yield _joined(kept)
+                kept, missing = [], rows
+    if kept:
+        yield _joined(kept)
+
+
+def _joined(parts: Sequence[Block]) -> Block:
+    return tuple(np.concatenate(arrays) for arrays in zip(*parts, strict=True))
