@@ -14,6 +14,11 @@ from .rivals import RIVALS
 ROOT = Path(__file__).parents[1]
 
 
+def _inherited() -> dict[str, str]:
+    """The environment, with bytecode kept as it is for users: else imports compile it each time."""
+    return {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+
+
 class RivalError(Exception):
     """A rival could not do what it was asked: its own message."""
 
@@ -25,7 +30,7 @@ class Process:
         self._pipe = subprocess.Popen(
             [sys.executable, "-m", "benchmarks.worker", rival],
             cwd=ROOT,
-            env={**os.environ, **RIVALS[rival].environment, **environment},
+            env={**_inherited(), **RIVALS[rival].environment, **environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
