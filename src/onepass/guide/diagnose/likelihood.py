@@ -13,7 +13,7 @@ from onepass.guide.diagnose.distributions import logsumexp, tolerance
 from onepass.guide.diagnose.finding import Finding, pattern
 from onepass.guide.diagnose.values import Array, numbers
 
-_FEW = 16  # elements from which on it is no chance that none is negative
+_FEW = 4  # elements from which on it is hardly chance that none is negative
 _OFF = 100.0  # how many times the targets the rates may be before they are no rates
 
 
