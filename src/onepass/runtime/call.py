@@ -97,8 +97,7 @@ class RowCall(_Reduced):
     loss: RowLoss
     names: tuple[str, ...]
     options: Mapping[str, Any]
-    repeats: bool = False  # whether it is remembered, and with it
-    plan: Any = None  # its kernel's Plan, without the operands
+    launches: dict[Any, Any] | None = None  # by what they write, of a call that is remembered
 
 
 Prepared = tuple[RowCall, tuple[Tensor, ...]]  # a call, and the tensors it is made of

@@ -151,7 +151,7 @@ def _obstacle(call: Call | RowCall, tensors: Sequence[Tensor]) -> str | None:
         return "a dispatch mode is active"
     if torch.autograd.forward_ad._current_level >= 0:
         return "forward-mode differentiation is active"
-    if isinstance(call, RowCall) and call.repeats:
+    if isinstance(call, RowCall) and call.launches is not None:
         return None  # only what is data is remembered
     return _no_data(call, tensors)
 

@@ -38,6 +38,13 @@ def empty(shape: torch.Size, stride: tuple[int, ...], dtype: torch.dtype) -> Ten
     return torch.empty(0, dtype=dtype, device="cpu").set_(storage, 0, shape, stride)
 
 
+def like(tensor: Tensor) -> Tensor:
+    """Uninitialised memory for a tensor like this dense one."""
+    if tensor.nbytes < _SMALLEST:
+        return torch.empty_like(tensor)
+    return empty(tensor.shape, tensor.stride(), tensor.dtype)
+
+
 def empty_cache() -> None:
     """Return the memory that no tensor uses to the system."""
     with _lock:

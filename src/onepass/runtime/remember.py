@@ -7,7 +7,7 @@ a call whose tensors are of the same kinds and whose options are the same passes
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any, ParamSpec
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from onepass.runtime import dispatch
 from onepass.runtime.call import Prepared, RowCall
-from onepass.runtime.operands import is_data
+from onepass.runtime.operands import PLAIN, is_data
 
 _MOST = 1024  # calls remembered of each loss
 _NUMBERS = (bool, int, float, str, type(None))
@@ -39,7 +39,7 @@ def remembered(prepare: Callable[P, Prepared]) -> Callable[P, Tensor]:
         if kind and all(a is b for a, b in zip(tensors, given, strict=False)) and _of_kind(call):
             if len(known) >= _MOST:
                 known.clear()
-            call.repeats = True
+            call.launches = {}
             known[kind] = call
         return dispatch.run(call, tensors)
 
@@ -50,15 +50,24 @@ def _kind(given: tuple[Any, ...], weighting: dict[str, Any]) -> tuple[Any, ...] 
     """What decides the checks of a call; None where more than that does."""
     if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or dispatch.is_checking():
         return None
-    kind: list[Any] = []
-    for thing in (*given, *weighting.values()):
-        if type(thing) in _NUMBERS:
-            kind += type(thing), thing  # True is 1, but not everywhere allowed where 1 is
-        elif isinstance(thing, Tensor) and is_data(thing):
-            kind += thing.shape, thing.stride(), thing.dtype
-        else:
+    things = (*given, *weighting.values())
+    types = tuple(map(type, things))  # True is 1, but not everywhere allowed where 1 is
+    count = _tensors_first(types)
+    if not count:
+        return None
+    kind: list[Any] = [types, things[count:]]
+    for tensor in things[:count]:
+        if not is_data(tensor):
             return None
+        kind += tensor.shape, tensor.stride(), tensor.dtype
     return tuple(kind)
+
+
+@lru_cache(_MOST)
+def _tensors_first(types: tuple[type, ...]) -> int:
+    """How many tensors a call begins with; 0 if what follows is not only numbers and words."""
+    count = next((k for k, each in enumerate(types) if each not in PLAIN), len(types))
+    return count if all(each in _NUMBERS for each in types[count:]) else 0
 
 
 def _of_kind(call: RowCall) -> bool:

@@ -39,18 +39,34 @@ class Plan(NamedTuple):
     turns: int
 
 
+class Launch(NamedTuple):
+    """A kernel with all it is given but the gradients and values that it writes."""
+
+    kernel: kernels.Loaded
+    operands: tuple[Tensor, ...]  # () for those of a remembered call
+    extras: tuple[Tensor | None, ...]
+    weight: Tensor | None
+    slots: tuple[int, ...]  # the operands that have a gradient, in the kernel's order
+    numbers: tuple[float, ...]
+    integers: tuple[int, ...]
+    turns: int
+    alone: bool  # finds out by itself what the mean divides by
+
+
 def value(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
     """The reduced loss."""
-    plan, divisor = _planned(call, tensors)
-    total = _run(call, plan, call.weight, 0.0, (), None)
-    return reduced(call, tensors, total, divisor)
+    launch = _launch(call, tensors)
+    divisor = 1.0 if launch.alone else denominator(call, tensors)
+    return reduced(call, tensors, _run(launch, tensors), divisor)
 
 
 def values(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
     """The unreduced loss."""
-    plan, _ = _planned(call, tensors)
     out = torch.empty(call.shape, dtype=call.dtype, device="cpu")
-    reduced(call, tensors, _run(call, plan, call.weight, 0.0, (), out), 1.0)
+    launch = _launch(call, tensors, each=True)
+    if not launch.alone:
+        denominator(call, tensors)
+    reduced(call, tensors, _run(launch, tensors, out=out), 1.0)
     return out
 
 
@@ -58,9 +74,10 @@ def value_and_gradients(
     call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: float = 1.0
 ) -> tuple[Tensor, Gradients]:
     """The reduced loss and its finished gradients."""
-    plan, divisor = _planned(call, tensors)
-    written = _gradient_memory(plan, wanted)
-    total = _run(call, plan, call.weight, quotient(upstream, divisor), written, None)
+    launch = _launch(call, tensors, tuple(wanted))
+    divisor = 1.0 if launch.alone else denominator(call, tensors)
+    written = _gradient_memory(launch.operands or tensors, wanted)
+    total = _run(launch, tensors, quotient(upstream, divisor), written)
     return reduced(call, tensors, total, divisor), written
 
 
@@ -68,29 +85,65 @@ def gradients(
     call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor
 ) -> Gradients:
     """The gradients of the unreduced loss: slopes times upstream."""
-    plan = _plan(call, tensors)
-    written = _gradient_memory(plan, wanted)
-    _run(call, plan, times_upstream(call, upstream), 1.0, written, None)
+    plan = call.loss.plan(call, tensors)
+    launch = _launched(call, plan, times_upstream(call, upstream), tuple(wanted))
+    written = _gradient_memory(launch.operands, wanted)
+    _run(launch, tensors, 1.0, written)
     return written
 
 
-def _planned(call: RowCall, tensors: Sequence[Tensor]) -> tuple[Plan, float]:
-    """The plan, and what the mean divides by; a single turn finds that out by itself."""
-    plan = _plan(call, tensors)
-    return plan, 1.0 if plan.flags.get("ALONE") else denominator(call, tensors)
-
-
-def _plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
-    """That of a remembered call is kept, if it takes the tensors as they are."""
-    if call.plan is not None and all(tensor.is_contiguous() for tensor in tensors):
-        return call.plan._replace(operands=tensors)
+def _launch(
+    call: RowCall, tensors: Sequence[Tensor], wanted: tuple[bool, ...] = (), each: bool = False
+) -> Launch:
+    """How the loss takes the call. That of a remembered call is kept, if it takes the tensors as
+    they are.
+    """
+    kept = call.launches.get((wanted, each)) if call.launches else None
+    if kept is not None and all(map(Tensor.is_contiguous, tensors)):
+        return kept  # saved tensors may come back in another order
     plan = call.loss.plan(call, tensors)
     if call.denominator is None and plan.turns == 1 and "ALONE" in plan.flags:
         plan = plan._replace(flags={**plan.flags, "ALONE": True})
+    launch = _launched(call, plan, call.weight, wanted, each)
     as_they_are = all(a is b for a, b in zip(plan.operands, tensors, strict=True))
-    if call.repeats and as_they_are and not any(extra is not None for extra in plan.extras):
-        call.plan = plan._replace(operands=())
-    return plan
+    if call.launches is not None and as_they_are and not any(e is not None for e in plan.extras):
+        call.launches[wanted, each] = launch._replace(operands=())
+    return launch
+
+
+def _launched(
+    call: RowCall,
+    plan: Plan,
+    weight: Tensor | None,
+    wanted: tuple[bool, ...] = (),
+    each: bool = False,
+) -> Launch:
+    if weight is not None:
+        weight = weight.expand(call.shape).to(torch.float64).contiguous()
+    return Launch(
+        kernel=_kernel(call, plan, weight is not None, wanted, each),
+        operands=plan.operands,
+        extras=plan.extras,
+        weight=weight,
+        slots=_arguments(plan.kernel).gradients,
+        numbers=plan.numbers,
+        integers=plan.integers,
+        turns=plan.turns,
+        alone=plan.flags.get("ALONE", False),
+    )
+
+
+def _run(
+    launch: Launch,
+    tensors: Sequence[Tensor],
+    scale: float = 0.0,
+    written: Sequence[Tensor | None] = (),
+    out: Tensor | None = None,
+) -> float:
+    slots = [written[k] if written else None for k in launch.slots]
+    given = (*(launch.operands or tensors), *launch.extras, launch.weight, out, *slots)
+    addresses = [0 if tensor is None else tensor.data_ptr() for tensor in given]
+    return launch.kernel(addresses, (*launch.numbers, scale), launch.integers, launch.turns)
 
 
 def denominator(call: RowCall, tensors: Sequence[Tensor]) -> float:
@@ -126,7 +179,7 @@ def times_upstream(call: RowCall, upstream: Tensor) -> Tensor:
 
 def total(call: RowCall, plan: Plan) -> float:
     """The sum that the kernel of a plan of the loss's own makes, with the call's row weights."""
-    return _run(call, plan, call.weight, 0.0, (), None)
+    return _run(_launched(call, plan, call.weight), ())
 
 
 def turn_into_gradient(
@@ -136,47 +189,29 @@ def turn_into_gradient(
     those of the others are new.
     """
     plan = call.loss.plan(call, tensors)
-    written = [None, *_gradient_memory(plan, wanted)[1:]]
-    flags = {**plan.flags, "IN_PLACE": True}
-    total = _run(call, plan._replace(flags=flags), call.weight, scale, written, None)
-    return total, written
+    plan = plan._replace(flags={**plan.flags, "IN_PLACE": True})
+    wanted = (False, *wanted[1:])
+    written = _gradient_memory(plan.operands, wanted)
+    return _run(_launched(call, plan, call.weight, wanted), tensors, scale, written), written
 
 
 def source(call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> str:
     """The text of the kernel that serves this call."""
-    plan = _plan(call, tensors)
+    plan = call.loss.plan(call, tensors)
     weighted, each = call.weight is not None, call.reduction == "none"
     return _text(call, plan, _flags(plan, weighted, wanted, each))
 
 
-def _gradient_memory(plan: Plan, wanted: Sequence[bool]) -> Gradients:
+def _gradient_memory(operands: Sequence[Tensor], wanted: Sequence[bool]) -> Gradients:
     return [
-        memory.empty(operand.shape, operand.stride(), operand.dtype) if need else None
-        for operand, need in zip(plan.operands, wanted, strict=True)
+        memory.like(operand) if need else None
+        for operand, need in zip(operands, wanted, strict=True)
     ]
 
 
-def _run(
-    call: RowCall,
-    plan: Plan,
-    weight: Tensor | None,
-    scale: float,
-    written: Sequence[Tensor | None],
-    out: Tensor | None,
-) -> float:
-    if weight is not None:
-        weight = weight.expand(call.shape).to(torch.float64).contiguous()
-    kernel = _kernel(call, plan, weight is not None, written, out is not None)
-    slots = [written[k] if written else None for k in _arguments(plan.kernel).gradients]
-    given = (*plan.operands, *plan.extras, weight, out, *slots)
-    addresses = [0 if tensor is None else tensor.data_ptr() for tensor in given]
-    return kernel(addresses, (*plan.numbers, scale), plan.integers, plan.turns)
-
-
 def _kernel(
-    call: RowCall, plan: Plan, weighted: bool, written: Sequence[Tensor | None], each: bool
+    call: RowCall, plan: Plan, weighted: bool, wanted: tuple[bool, ...], each: bool
 ) -> kernels.Loaded:
-    wanted = tuple([tensor is not None for tensor in written])
     dtypes = tuple([operand.dtype for operand in plan.operands])
     key = plan.kernel, dtypes, call.dtype, *plan.flags.values(), weighted, each, wanted
     loaded = call.loss.kernels.get(key)
