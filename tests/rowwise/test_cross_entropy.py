@@ -1103,18 +1103,18 @@ def test_the_callers_tensors_never_change(name, shape):
 def test_nothing_is_written_beside_the_gradient(shape, monkeypatch):
     from onepass.runtime import memory
 
-    made, empty = [], memory.empty
+    made = []
 
-    def guarded(size, stride, dtype):
+    def guarded(tensor):
         """The buffer asked for, between two fences."""
-        count = torch.Size(size).numel()
-        whole = torch.full((count + 128,), 7.0, dtype=dtype)
+        count = tensor.numel()
+        whole = torch.full((count + 128,), 7.0, dtype=tensor.dtype)
         made.append(whole)
-        return whole[64 : 64 + count].as_strided(size, stride, 64)
+        return whole[64 : 64 + count].as_strided(tensor.shape, tensor.stride(), 64)
 
     input, target = logits(*shape), labels(logits(*shape), -100)
     expected = results(on("cpu"), input, target)
-    monkeypatch.setattr(memory, "empty", guarded)
+    monkeypatch.setattr(memory, "like", guarded)
     ours = results(on("cpu"), input, target)
     assert torch.equal(ours[1], expected[1])
     assert made

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from onepass.rowwise import cross_entropy
 from onepass.runtime import kernels, rows
 from tests.kernels import assert_complete, assert_golden, compiled
 from tests.rowwise import cross_entropy as checks
@@ -38,13 +37,6 @@ def called(shape, dtype, options, gradient):
     if gradient:
         return results(on("cpu"), input, labels(input), **options)
     return on("cpu")(input, labels(input), **options)
-
-
-@pytest.fixture
-def fresh(monkeypatch):
-    """No kernel of the loss is loaded yet, and what is loaded is forgotten afterwards."""
-    for loss in (cross_entropy.of_labels, cross_entropy.of_probabilities):
-        monkeypatch.setattr(loss, "kernels", {})
 
 
 @pytest.fixture
