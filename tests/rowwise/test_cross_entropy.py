@@ -1118,7 +1118,6 @@ def test_nothing_is_written_beside_the_gradient(shape, monkeypatch):
     ours = results(on("cpu"), input, target)
     assert torch.equal(ours[1], expected[1])
     assert made
-    assert memory.empty is not empty
     for whole in made:
         assert (whole[:64] == 7).all()
         assert (whole[-64:] == 7).all()
