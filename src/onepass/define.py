@@ -50,6 +50,7 @@ __all__ = [
     "Domain",
     "Pointwise",
     "Rowwise",
+    "Within",
     "catalogue",
     "enforced",
     "pointwise",
@@ -432,14 +433,21 @@ def _known(name: str, reference: str) -> Rowwise:
     return _rowwise[name, reference]
 
 
-def within(domain: Domain, *, or_none: bool = False) -> Callable[[str, str, Any], None]:
+@dataclass(frozen=True)
+class Within:
+    """The check of a number that must lie in a domain, or may be None."""
+
+    domain: Domain
+    or_none: bool
+
+    def __call__(self, loss: str, name: str, given: Any) -> None:
+        if not (self.or_none and given is None):
+            checks.parameter(loss, name, given, self.domain)
+
+
+def within(domain: Domain, *, or_none: bool = False) -> Within:
     """The check of a number that must lie in a domain."""
-
-    def check(loss: str, name: str, given: Any) -> None:
-        if not (or_none and given is None):
-            checks.parameter(loss, name, given, domain)
-
-    return check
+    return Within(domain, or_none)
 
 
 def _found(module: str, qualname: str) -> Any:

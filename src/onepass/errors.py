@@ -7,6 +7,7 @@
     ├── DeviceError       the caller: tensors on different devices      (ValueError, RuntimeError)
     ├── DomainError       the caller: an illegal value (ValueError, IndexError, RuntimeError)
     ├── ParameterError    the caller: an option (ValueError, TypeError, RuntimeError)
+    ├── FileError         the caller: a file that cannot be read              (ValueError)
     └── EngineError       the machine: an engine that cannot run here   (RuntimeError)
 
 The built-in bases are the types that torch raises in the same place, so an `except` clause
@@ -43,6 +44,10 @@ class DomainError(OnepassError, ValueError, IndexError, RuntimeError):
 
 class ParameterError(OnepassError, ValueError, TypeError, RuntimeError):
     """A reduction, a parameter or a flag that is not allowed."""
+
+
+class FileError(OnepassError, ValueError):
+    """A file that cannot be read, or that does not hold what is asked of it."""
 
 
 class EngineError(OnepassError, RuntimeError):

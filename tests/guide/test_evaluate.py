@@ -10,10 +10,10 @@ import torch
 
 import onepass
 import onepass.functional as F
-from onepass.errors import DomainError, ParameterError, ShapeError
+from onepass.errors import DomainError, FileError, ParameterError, ShapeError
 from onepass.guide import evaluate as evaluation
 from onepass.guide.evaluate import Data, evaluate
-from onepass.guide.files import Column, FileError, Stack, open_file
+from onepass.guide.files import Column, Stack, open_file
 
 ROWS = 500
 REDUCTIONS = ("mean", "sum", "batchmean")

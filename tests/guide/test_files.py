@@ -13,8 +13,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from onepass.errors import FileError
 from onepass.guide import files
-from onepass.guide.files import Column, FileError, Stack, arrays, open_file, read, tables
+from onepass.guide.files import Column, Stack, arrays, open_file, read, tables
 
 ROWS = 100
 

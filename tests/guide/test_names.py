@@ -9,7 +9,14 @@ import onepass
 import onepass.functional as F
 from onepass import nn
 from onepass.errors import ParameterError
-from onepass.guide.names import arguments_of, function_of, loss_named, parameters_of, settings_of
+from onepass.guide.names import (
+    _ELSEWHERE,
+    arguments_of,
+    function_of,
+    loss_named,
+    parameters_of,
+    settings_of,
+)
 
 CATALOGUE = onepass.catalogue()
 
@@ -42,7 +49,10 @@ def test_modules_are_losses():
     "thing, said",
     [
         ("hubber", r"there is no loss 'hubber'.*Did you mean 'huber_loss'\?"),
-        ("CrossEntropy2", r"Did you mean 'cross_entropy'\?"),
+        ("CrossEntropy2", r"Did you mean 'cross_entropy'\? `onepass list` and .* have all\.$"),
+        ("MAE", r"Did you mean 'l1_loss'\?"),
+        ("l2_loss", r"Did you mean 'mse_loss'\?"),
+        ("hinge", r"there is no loss 'hinge'; `loss` must be one of l1_loss, .*, cross_entropy, "),
         ("", "there is no loss ''"),
         (3, "there is no loss 3; `loss` must be one of l1_loss, mse_loss, "),
         (None, "there is no loss None"),
@@ -126,3 +136,15 @@ def test_arguments_by_position_by_name_and_by_default():
 def test_arguments_that_do_not_fit_are_refused(loss, given, options, said):
     with pytest.raises(ParameterError, match=said):
         arguments_of(loss, given, options)
+
+
+def test_with_a_close_name_not_all_are_listed():
+    with pytest.raises(ParameterError) as refused:
+        loss_named("hubber")
+    assert str(refused.value).count("_loss") == 1
+
+
+def test_what_others_call_a_loss_is_none_of_ours():
+    known = {nn._plain(alias) for loss in CATALOGUE.values() for alias in nn._aliases(loss)}
+    assert known.isdisjoint(_ELSEWHERE)
+    assert set(_ELSEWHERE.values()) <= set(CATALOGUE)

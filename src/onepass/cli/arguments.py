@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from onepass.define import Pointwise, Rowwise
-from onepass.errors import ParameterError
+from onepass.errors import FileError, ParameterError
 from onepass.guide.evaluate import Data
-from onepass.guide.files import FILES, Column, File, FileError, Stack, open_file, read
+from onepass.guide.files import FILES, Column, File, Stack, open_file, read
 from onepass.guide.names import loss_named
 
 _WORDS = {"true": True, "false": False, "none": None}

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from onepass.cli import arguments
 from onepass.cli.output import JsonOption, print_json
-from onepass.define import Pointwise, Rowwise
+from onepass.define import Pointwise, Rowwise, Within
 from onepass.errors import ParameterError
 from onepass.formula.expression import CONSTANT, LEAVES, in_order
 from onepass.formula.program import program
@@ -138,8 +138,7 @@ def _parameters(loss: Pointwise | Rowwise) -> dict[str, dict[str, Any]]:
 def _domains(loss: Pointwise | Rowwise) -> Mapping[str, Any]:
     if isinstance(loss, Pointwise):
         return {**loss.domains, **dict.fromkeys(loss.flags, "True or False")}
-    closed_over = {n: inspect.getclosurevars(c).nonlocals for n, c in loss.options.items()}
-    return {n: variables["domain"] for n, variables in closed_over.items() if "domain" in variables}
+    return {n: check.domain for n, check in loss.options.items() if isinstance(check, Within)}
 
 
 def _gradient(loss: Pointwise) -> str:

@@ -19,8 +19,8 @@ import torch
 from torch import Tensor
 
 from onepass.define import Pointwise, Rowwise
-from onepass.errors import OnepassError, ParameterError, ShapeError
-from onepass.guide.files import Array, Column, FileError, Stack, blocks, labels
+from onepass.errors import FileError, OnepassError, ParameterError, ShapeError
+from onepass.guide.files import Array, Column, Stack, blocks, labels
 from onepass.guide.names import arguments_of, function_of, loss_named, parameters_of
 from onepass.runtime import reduce
 

@@ -19,6 +19,22 @@ from onepass.runtime import checks
 _HOMES = ("onepass.", "torch.nn.")  # modules whose functions and classes are losses by their name
 _DEPRECATED = ("size_average", "reduce")
 _REQUIRED = inspect.Parameter.empty
+_ELSEWHERE = {  # what others call a loss, and what is spelled alike is another one
+    "ce": "cross_entropy",
+    "cosine": "cosine_embedding_loss",
+    "cosinesimilarity": "cosine_embedding_loss",
+    "kl": "kl_div",
+    "l2": "mse_loss",
+    "l2loss": "mse_loss",
+    "logistic": "soft_margin_loss",
+    "logloss": "binary_cross_entropy_with_logits",
+    "mae": "l1_loss",
+    "maeloss": "l1_loss",
+    "meanabsoluteerror": "l1_loss",
+    "meansquarederror": "mse_loss",
+    "rmse": "mse_loss",
+    "softmax": "cross_entropy",
+}
 _WEIGHTING: dict[str, Any] = {  # which a loss of one's own takes beside its formula's arguments
     "reduction": "mean",
     "weight": None,
@@ -49,12 +65,21 @@ def loss_named(thing: Any) -> Pointwise | Rowwise:
     known = {nn._plain(alias): loss for loss in losses.values() for alias in nn._aliases(loss)}
     if nn._plain(name) in known:
         return known[nn._plain(name)]
-    close = difflib.get_close_matches(nn._plain(name), known, 1)
-    hint = f" Did you mean {known[close[0]].name!r}?" if close else ""
+    close = _ELSEWHERE.get(nn._plain(name)) or _closest(nn._plain(name), known)
+    if close:
+        raise ParameterError(
+            f"there is no loss {thing!r:.60}. Did you mean {close!r}? `onepass list` and "
+            "onepass.catalogue() have all."
+        )
     raise ParameterError(
         f"there is no loss {thing!r:.60}; `loss` must be one of {', '.join(losses)}, or a "
-        f"function or class of one of them.{hint}"
+        "function or class of one of them."
     )
+
+
+def _closest(name: str, known: Mapping[str, Pointwise | Rowwise]) -> str | None:
+    close = difflib.get_close_matches(name, known, 1)
+    return known[close[0]].name if close else None
 
 
 def _name_of(thing: Any) -> str:

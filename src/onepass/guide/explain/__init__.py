@@ -30,22 +30,25 @@ __all__ = ["Element", "Explanation", "Group", "Robust", "Spread", "explain"]
 class Explanation:
     """What explain returns: print it, `.table()`, `.plot()`, or `.as_dict()`.
 
-    - loss, shape, reduction: of the call; an element is one number of the unreduced loss.
-    - counting: how many elements count; `lost` of them are not finite and left out below.
-    - step: 1, or of how many elements along one axis a single one was looked at.
+    - loss, reduction: of the call; shape: of the unreduced loss, whose numbers are the elements.
+    - elements: how many were looked at: all, or of each `step` along one axis a single one.
+    - counting: how many of these count; `lost` of them are not finite and left out below.
     - spread: how loss and gradient are spread over them; relatives: the same of its card's
       relatives; refused: why some do not take these tensors.
     - largest: the elements with the largest gradients.
-    - groups: the elements by "class" of the target and by "column", the largest gradients first.
+    - groups: the elements by "class" of the target, and by "column": their index along the second
+      axis, or in a loss of rows the numbers of the predictions by their place in the row. The
+      largest gradients come first.
     - robust: what a robust loss would discount, of a loss of real numbers.
 
-    A gradient is that of the call as it was made; its size is the sum of the sizes of the slopes
-    by all predictions. A share is of the sum of all sizes.
+    A gradient is that of the call on what was looked at; its size is the sum of the sizes of the
+    slopes by all predictions. A share is of the sum of all sizes.
     """
 
     loss: str
     shape: tuple[int, ...]
     reduction: str
+    elements: int
     counting: int
     lost: int
     step: int
@@ -88,8 +91,9 @@ def explain(loss: Any, *tensors: Any, **options: Any) -> Explanation:
     function, class or module of onepass or torch.nn; `tensors` and `options` are those of its
     function in onepass.functional, of any size: of more than 1e7 numbers a sample is looked at.
 
-    Raises ParameterError for an unknown loss or option, too many tensors, or too few; and what the
-    loss raises: ShapeError, DtypeError, DomainError, DeviceError, ParameterError.
+    Raises ParameterError for an unknown loss or option, too many tensors, or too few; DtypeError
+    for tensors that are complex or on the meta device; and what the loss raises: ShapeError,
+    DtypeError, DomainError, DeviceError, ParameterError.
     """
     known = loss_named(loss)
     given = arguments_of(loss, tensors, options)
@@ -97,9 +101,10 @@ def explain(loss: Any, *tensors: Any, **options: Any) -> Explanation:
     relatives, refused = parts.relatives(sizes)
     return Explanation(
         known.name,
-        sizes.shape,
+        sizes.whole_shape,
         str(given["reduction"]),
-        len(sizes.losses),
+        sizes.elements,
+        len(sizes.losses) + sizes.lost,
         sizes.lost,
         sizes.batch.thinned[1],
         parts.spread(sizes),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import math
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,10 +13,11 @@ import numpy as np
 from torch import Tensor
 
 from onepass.define import PROBABILITY, REAL, SIGN, catalogue
+from onepass.errors import DtypeError
 from onepass.guide.diagnose import examine
-from onepass.guide.diagnose.batch import Batch
+from onepass.guide.diagnose.batch import CLASS_LOSSES, Batch
 from onepass.guide.diagnose.gradient import robust_delta, share_of_largest
-from onepass.guide.diagnose.values import Array, numbers
+from onepass.guide.diagnose.values import Array, Values, numbers
 from onepass.guide.names import parameters_of
 
 TOPS = (0.01, 0.1)  # the largest 1% and 10% of the elements
@@ -28,7 +30,7 @@ _SHARED = (  # options that mean the same for all losses
 
 @dataclass(frozen=True)
 class Spread:
-    """How a loss and its gradient are spread over the elements.
+    """How a loss and its gradient are spread over its `elements`.
 
     `loss` and `gradient` are the shares that the largest of TOPS hold, each of its own sum of
     sizes; `curve` has points (share of the elements, share of the gradient), largest first.
@@ -36,6 +38,7 @@ class Spread:
 
     name: str
     value: float
+    elements: int
     loss: tuple[float, ...]
     gradient: tuple[float, ...]
     curve: tuple[tuple[float, float], ...]
@@ -83,76 +86,117 @@ class Robust:
 class Sizes:
     """The loss and the gradient of every element that counts, of a call that is not refused.
 
-    Raises what the loss raises.
+    `elements` are looked at; of those that count, `lost` are not finite and are left out.
+    Raises what the loss raises, and DtypeError for tensors that are complex or without numbers.
     """
 
     def __init__(self, batch: Batch) -> None:
+        _refuse_complex(batch)
         self.batch = batch = _spread_out(batch)
         if batch.outcome.error is not None:
             raise batch.outcome.error
-        unreduced = batch.unreduced()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the caller's own call says it
+            unreduced = batch.unreduced()
         self.shape = tuple(unreduced.shape)
+        self.elements = math.prod(self.shape)
         counted = batch.counted if batch.rows == self.shape else None
-        rows = math.prod(self.shape)
-        self.counting = np.arange(rows) if counted is None else np.flatnonzero(counted)
-        self.losses = _flat(unreduced)[self.counting]
-        self.slopes = self._slopes()
-        self.gradients = sum(
-            (np.abs(slope).sum(-1) for slope in self.slopes.values()), self._none()
-        )
-        finite = np.isfinite(self.losses) & np.isfinite(self.gradients)
+        chosen = np.arange(self.elements) if counted is None else np.flatnonzero(counted)
+        losses = _flat(batch, unreduced)[chosen]
+        slopes = self._slopes(chosen)
+        gradients = sum((np.abs(slope).sum(-1) for slope in slopes.values()), np.zeros(len(chosen)))
+        finite = np.isfinite(losses) & np.isfinite(gradients)
         self.lost = int((~finite).sum())
-        self.losses = np.where(finite, self.losses, 0.0)
-        self.gradients = np.where(finite, self.gradients, 0.0)
+        self._among = np.flatnonzero(finite)  # of those that count
+        self.chosen = chosen[self._among]  # of all that are looked at
+        self.losses = losses[self._among]
+        self.gradients = np.asarray(gradients)[self._among]
+        self.slopes = {name: slope[self._among] for name, slope in slopes.items()}
 
-    def _none(self) -> Array:
-        return np.zeros(len(self.counting))
-
-    def _slopes(self) -> dict[str, Array]:
+    def _slopes(self, chosen: Any) -> dict[str, Array]:
         """By each prediction, (elements that count, numbers of each)."""
         found = {}
         for name, slope in self.batch.outcome.gradients.items():
             array = numbers(slope)
-            axis = self.batch.axis(name)
-            if array is None or not array.size:
-                continue
-            array = array if axis is None else np.moveaxis(array, axis, -1)
-            rows = math.prod(self.shape)
-            if array.size % max(rows, 1) == 0:
-                found[name] = array.reshape(rows, -1)[self.counting]
+            if array is not None and array.size:
+                axis = self.batch.axis(name)
+                array = array if axis is None else np.moveaxis(array, axis, -1)
+                found[name] = array.reshape(self.elements, -1)[chosen]
         return found
 
     @property
     def value(self) -> float:
         """The loss as the call returns it, or the mean of one that is not reduced."""
         value = self.batch.outcome.value
-        assert value is not None  # it is not refused
+        assert value is not None  # its unreduced loss has numbers
         return float(value.double().mean()) if value.numel() else math.nan
+
+    @property
+    def whole_shape(self) -> tuple[int, ...]:
+        """Of the unreduced loss of all elements, looked at or not."""
+        return _rows(self.batch) or self.shape
 
     def place(self, index: int) -> tuple[int, ...]:
         """Where an element stands in the unreduced loss."""
         if not self.shape:
             return ()
-        place = [int(k) for k in np.unravel_index(int(self.counting[index]), self.shape)]
+        place = [int(k) for k in np.unravel_index(int(self.chosen[index]), self.shape)]
         axis, step = self.batch.thinned
         place[axis] *= step
         return tuple(place)
 
+    def of_elements(self, values: Values | None) -> Array | None:
+        """What an argument holds for each element; None if it does not have that."""
+        if values is None or len(values.array) != len(self._among) + self.lost:
+            return None
+        return values.array[self._among]
 
-def _flat(tensor: Tensor) -> Array:
-    array = numbers(tensor)
-    return np.zeros(0) if array is None else array.ravel()
+
+def _flat(batch: Batch, unreduced: Tensor) -> Array:
+    array = numbers(unreduced)
+    if array is None:
+        raise DtypeError(
+            f"explain: {batch.name} of these tensors has no numbers that can be read; got a loss "
+            f"on the device {unreduced.device}."
+        )
+    return array.ravel()
+
+
+def _refuse_complex(batch: Batch) -> None:
+    for name, tensor in batch.tensors.items():
+        if tensor.is_complex():
+            raise DtypeError(
+                f"explain: `{name}` must be real, got {tensor.dtype}. Write "
+                f"torch.view_as_real({name})."
+            )
+
+
+def _rows(batch: Batch) -> tuple[int, ...] | None:
+    """The shape of one of the tensors, to which the rows of all broadcast; None without one."""
+    shapes = [_rows_of(batch, name) for name in batch.of_rows]
+    try:
+        rows = np.broadcast_shapes(*shapes)
+    except ValueError:
+        return None
+    return rows if rows in shapes else None
+
+
+def _rows_of(batch: Batch, name: str) -> tuple[int, ...]:
+    shape, axis = batch.shape(name) or (), batch.axis(name)
+    return shape if axis is None else (*shape[:axis], *shape[axis + 1 :])
 
 
 def _spread_out(batch: Batch) -> Batch:
-    """The same call with a number of its own for every element, where one served several."""
-    rows = batch._rows(batch.given)
-    if rows is None:
+    """The same call with numbers of its own for every element, where some served several."""
+    rows = _rows(batch)
+    shared = [name for name in batch.of_rows if _rows_of(batch, name) != rows]
+    if rows is None or not shared:
         return batch
     given = dict(batch.given)
-    for name in batch.predictions:
-        if batch.axis(name) is None and batch.shape(name) != rows:
-            given[name] = batch.tensors[name].expand(rows)
+    for name in shared:
+        axis, tensor = batch.axis(name), batch.tensors[name]
+        width = () if axis is None else tensor.shape[axis:]  # where rows broadcast, it is the last
+        given[name] = tensor.expand(*rows, *width)
     return Batch(batch.loss, given)
 
 
@@ -160,10 +204,11 @@ def spread(sizes: Sizes) -> Spread:
     """How the loss and the gradient are spread."""
     loss, gradient = np.abs(sizes.losses), sizes.gradients
     if not loss.size:
-        return Spread(sizes.batch.name, sizes.value, (0.0,) * len(TOPS), (0.0,) * len(TOPS), ())
+        return Spread(sizes.batch.name, sizes.value, 0, (0.0,) * len(TOPS), (0.0,) * len(TOPS), ())
     return Spread(
         sizes.batch.name,
         sizes.value,
+        loss.size,
         tuple(share_of_largest(loss, top)[1] for top in TOPS),
         tuple(share_of_largest(gradient, top)[1] for top in TOPS),
         tuple(_curve(gradient)),
@@ -180,10 +225,9 @@ def _curve(gradient: Array) -> Iterable[tuple[float, float]]:
 
 
 def largest(sizes: Sizes) -> list[Element]:
-    """The elements with the largest gradients; with the largest losses, if there is no gradient."""
-    order = sizes.gradients if sizes.gradients.any() else np.abs(sizes.losses)
-    total = float(sizes.gradients.sum())
-    first = np.argsort(-order, kind="stable")[: min(_KEPT, np.count_nonzero(order))]
+    """The elements with the largest gradients; of equal ones, those with the largest losses."""
+    total, losses = float(sizes.gradients.sum()), np.abs(sizes.losses)
+    pulls = sizes.gradients if total else losses
     return [
         Element(
             sizes.place(int(k)),
@@ -192,35 +236,44 @@ def largest(sizes: Sizes) -> list[Element]:
             _slope_at(sizes, int(k)),
             float(sizes.gradients[k]) / total if total else 0.0,
         )
-        for k in first
+        for k in _first(min(_KEPT, int((pulls > 0).sum())), pulls, losses)
     ]
+
+
+def _first(count: int, sizes: Array, then: Array) -> Any:
+    """The places of the largest sizes; of equal ones, of those that are larger in `then`."""
+    if not count:
+        return ()
+    least = np.partition(sizes, sizes.size - count)[sizes.size - count]
+    near = np.flatnonzero(sizes >= least)
+    return near[np.lexsort((-then[near], -sizes[near]))[:count]]
 
 
 def _slope_at(sizes: Sizes, index: int) -> float:
     """Its sign, too, where the gradient is a single number."""
     slopes = list(sizes.slopes.values())
     if len(slopes) == 1 and slopes[0].shape[-1] == 1:
-        slope = float(slopes[0][index, 0])
-        return slope if math.isfinite(slope) else 0.0
+        return float(slopes[0][index, 0])
     return float(sizes.gradients[index])
 
 
 def _numbers_at(sizes: Sizes, index: int) -> dict[str, float]:
-    """What the tensors hold there: the number, that of the true class, or the length of the row."""
+    """What the tensors hold there: the number, that of the true class, or the size of the row."""
     batch, found = sizes.batch, {}
-    labels = batch.labels
+    labels = sizes.of_elements(batch.labels)
     for name in batch.of_rows:
-        values = batch.values(name)
-        if values is None:
+        held = sizes.of_elements(batch.values(name))
+        if held is None:
             continue
-        if values.array.ndim == 1:
-            found[name] = float(values.array[index if len(values.array) > index else 0])
-        elif len(values.array) > index:
-            row = values.array[index]
-            if labels is not None and 0 <= labels.array[index] < len(row) == batch.classes:
-                found[f"{name} at target"] = float(row[int(labels.array[index])])
-            elif values.axis is not None:
-                found[f"|{name}|"] = float(np.linalg.norm(row))
+        here = held[index]
+        if held.ndim == 1:
+            found[name] = float(here)
+        elif labels is not None and name == "input" and batch.name in CLASS_LOSSES:
+            found["input at target"] = float(here[int(labels[index])])
+        elif name == "target":
+            found["sum of target"] = float(here.sum())
+        else:
+            found[f"|{name}|"] = float(np.linalg.norm(here))
     return found
 
 
@@ -230,11 +283,11 @@ def groups(sizes: Sizes) -> dict[str, list[Group]]:
     labels = _labels(sizes)
     if labels is not None:
         found["class"] = _grouped(sizes, labels)
-    if len(sizes.shape) > 1:
-        columns = np.unravel_index(sizes.counting, sizes.shape)[1]
-        found["column"] = _grouped(sizes, columns)
-    elif sizes.slopes and all(slope.shape[-1] > 1 for slope in sizes.slopes.values()):
+    if any(slope.shape[-1] > 1 for slope in sizes.slopes.values()):
         found["column"] = _columns(sizes)
+    elif len(sizes.shape) > 1:
+        columns = np.unravel_index(sizes.chosen, sizes.shape)[1]
+        found["column"] = _grouped(sizes, columns)
     return {by: found[by] for by in found if len(found[by]) > 1}
 
 
@@ -242,12 +295,12 @@ def _labels(sizes: Sizes) -> Array | None:
     """The class of each element, if it has one."""
     batch = sizes.batch
     labelled = {d.name for name, d in batch.domains.items() if name == "target"}
-    values = batch.labels
-    if values is None and labelled & {PROBABILITY.name, SIGN.name} and batch.name != "kl_div":
-        values = batch.values("target")
-    if values is None or values.array.ndim > 1 or not values.integral:
+    labels = sizes.of_elements(batch.labels)
+    if labels is None and labelled & {PROBABILITY.name, SIGN.name} and batch.name != "kl_div":
+        labels = sizes.of_elements(batch.values("target"))
+    if labels is None or labels.ndim > 1:
         return None
-    return values.array if len(values.array) == len(sizes.losses) else None
+    return labels if (labels == np.rint(labels)).all() else None
 
 
 def _grouped(sizes: Sizes, keys: Any) -> list[Group]:
@@ -309,30 +362,28 @@ def _as_relative(batch: Batch, name: str, own: set[str]) -> Batch | str:
         n: batch.given[n] for n in (*required, *_SHARED) if n in batch.given and n in parameters
     }
     other = Batch(loss, {**parameters, **shared})
+    if other.rows == () and batch.rows:
+        return "takes all of them for a single row"
     for finding in examine(other):
         if finding.severity != "note" and finding.problem not in own:
             return finding.problem.rstrip(".")
-    single = other.rows == () and bool(batch.rows)
-    return "takes all of them for a single row" if single else other
+    return other
 
 
 def robust(sizes: Sizes) -> Robust | None:
     """What a robust loss would discount, of a loss that compares any two real numbers."""
     batch = sizes.batch
     kinds = {d.name for name, d in batch.domains.items() if name in batch.loss.tensors}
-    input, target = batch.values("input"), batch.values("target")
     if batch.loss.tensors != ("input", "target") or kinds != {REAL.name}:
         return None
-    if input is None or target is None or not input.array.size or not target.array.size:
+    input, target = (sizes.of_elements(batch.values(name)) for name in batch.loss.tensors)
+    if input is None or target is None or not input.size:
         return None
-    errors = np.abs(input.array - target.array)
-    errors = np.where(np.isfinite(errors), errors, 0.0)
-    if len(errors) != len(sizes.losses):
-        return None
+    errors = np.abs(input - target)
     delta = robust_delta(errors)
     beyond = errors > delta
     if not delta or not beyond.any():
         return None
     removed = float((errors - delta)[beyond].sum() / errors.sum())
-    furthest = np.argsort(-errors, kind="stable")[: min(_KEPT, int(beyond.sum()))]
+    furthest = _first(min(_KEPT, int(beyond.sum())), errors, errors)
     return Robust(delta, int(beyond.sum()), removed, tuple(sizes.place(int(k)) for k in furthest))

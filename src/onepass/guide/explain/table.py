@@ -18,17 +18,24 @@ if TYPE_CHECKING:
     from onepass.guide.explain import Explanation
 
 _ROWS = 5  # of elements and groups; the rest is in as_dict()
-_BAR = 16
+_BAR = 12
 
 
 def table(shown: Explanation) -> Group:
-    """Everything."""
-    parts: list[RenderableType] = [_head(shown), _spreads(shown)]
+    """Everything that there is to be said."""
+    parts: list[RenderableType] = [_head(shown)]
+    if shown.spread.elements:
+        parts.append(_spreads(shown))
     if shown.largest:
         parts.append(_largest(shown))
     parts += [_groups(shown, by) for by in shown.groups]
-    parts.append(_remarks(shown))
+    parts += _remarks(shown)
     return Group(*parts)
+
+
+def place_in_words(place: tuple[int, ...]) -> str:
+    """Where an element stands: "3", "3, 0", or that there is no other."""
+    return ", ".join(map(str, place)) or "the only one"
 
 
 def _table(title: str, *columns: str) -> Table:
@@ -44,73 +51,77 @@ def _table(title: str, *columns: str) -> Table:
 
 def _head(shown: Explanation) -> Text:
     """The loss, its value, and how many elements count."""
-    shape = f", shape {shown.shape}" if shown.shape else ""
+    many = f"{shown.counting:,} of {shown.elements:,} elements count"
     text = Text.assemble(
-        (shown.loss, "bold cyan"), f" {shown.spread.value:.6g} ({shown.reduction}), ",
-        f"{shown.counting} of {math.prod(shown.shape)} elements count{shape}",
+        (shown.loss, "bold cyan"), f" {shown.spread.value:.6g} ({shown.reduction}), ", many,
+        f" in shape {shown.shape}" if len(shown.shape) > 1 else "",
     )  # fmt: skip
     if shown.step > 1:
-        text.append(f"; every {shown.step}th along one axis was looked at", "dim")
+        text.append(f"; of every {shown.step} along one axis a single one was looked at", "dim")
     if shown.lost:
-        text.append(f"\n{shown.lost} of them are not finite and left out", "red")
+        text.append(f"\n{shown.lost:,} of them are not finite and left out", "red")
     return text
 
 
 def _spreads(shown: Explanation) -> Table:
     """What the largest elements hold, under the loss and its relatives."""
-    tops = [f"{top:.0%}" for top in TOPS]
-    heads = [f"{what},\ntop {top}" for what in ("loss", "gradient") for top in tops]
-    made = _table("What the largest elements hold", "loss", "value", *heads)
+    counts = [math.ceil(top * shown.spread.elements) for top in TOPS]
+    tops = [f"{count:,} ({top:.0%})" for count, top in zip(counts, TOPS, strict=True)]
+    title = f"What the largest {' and '.join(tops)} of the elements hold"
+    heads = [f"{of},\ntop {top:.0%}" for of in ("loss", "gradient") for top in TOPS]
+    made = _table(title, "loss", "value", *heads)
     for place, spread in enumerate((shown.spread, *shown.relatives)):
-        made.add_row(*_spread(spread), style=None if place else "bold")
+        made.add_row(*_spread(spread, shown), style=None if place else "bold")
     return made
 
 
-def _spread(spread: Spread) -> Iterable[str]:
-    yield fold(spread.name)
+def _spread(spread: Spread, shown: Explanation) -> Iterable[str | Text]:
+    others = spread.elements != shown.spread.elements
+    yield Text.assemble(fold(spread.name), (f"\nof {spread.elements:,}" if others else "", "dim"))
     yield f"{spread.value:.4g}"
     yield from (f"{share:.0%}" for share in (*spread.loss, *spread.gradient))
 
 
 def _largest(shown: Explanation) -> Table:
     """The elements that pull hardest."""
-    numbers = list(shown.largest[0].numbers)
-    made = _table("The largest gradients", "element", *numbers, "loss", "gradient", "share")
+    first = shown.largest[0]
+    title = "The largest gradients" if first.share else "No gradient; the largest losses"
+    made = _table(title, "element", *first.numbers, "loss", "gradient", "share")
     for element in shown.largest[:_ROWS]:
-        place = ", ".join(map(str, element.place)) or "the only one"
-        held = [f"{element.numbers[name]:.4g}" for name in numbers]
+        held = [f"{element.numbers[name]:.4g}" for name in first.numbers]
         loss, gradient = f"{element.loss:.4g}", f"{element.gradient:.3g}"
-        made.add_row(place, *held, loss, gradient, f"{element.share:.1%}")
+        made.add_row(place_in_words(element.place), *held, loss, gradient, f"{element.share:.1%}")
     return made
 
 
 def _groups(shown: Explanation, by: str) -> Table:
     """Classes or columns."""
     groups = shown.groups[by]
-    title = f"By {by}" + (f", the first {_ROWS}" if len(groups) > _ROWS else "")
+    title = f"By {by}" + (f", the {_ROWS} largest" if len(groups) > _ROWS else "")
     whole = groups[0].loss is not None
-    heads = ("elements", "mean loss", "of the loss") if whole else ("elements",)
-    made = _table(title, by, *heads, "of the gradient")
+    made = _table(title, by, *(_WHOLE if whole else ()), "of the gradient")
+    most = groups[0].gradient or 1.0
     for group in groups[:_ROWS]:
-        losses = [] if group.loss is None else [f"{group.mean:.4g}", f"{group.loss:.0%}"]
-        bar = "█" * round(_BAR * group.gradient)
-        held = Text.assemble((f"{bar:<{_BAR}}", "blue"), f"{group.gradient:>5.0%}")
-        made.add_row(str(group.key), str(group.elements), *losses, held)
+        held = (f"{group.elements:,}", f"{group.mean:.4g}", f"{group.loss:.0%}") if whole else ()
+        bar = "█" * round(_BAR * group.gradient / most)
+        pull = Text.assemble((f"{bar:<{_BAR}}", "blue"), f"{group.gradient:>5.0%}")
+        made.add_row(str(group.key), *held, pull)
     return made
 
 
-def _remarks(shown: Explanation) -> Text:
+_WHOLE = ("elements", "mean loss", "of the loss")
+
+
+def _remarks(shown: Explanation) -> Iterable[Text]:
     """What a robust loss would discount, and which relatives do not take these tensors."""
-    text = Text()
     robust = shown.robust
     if robust is not None:
-        furthest = ", ".join(str(place) for place in robust.places[:3])
-        text.append(
-            f"huber_loss with delta={robust.delta:.3g}, 1.345 robust standard deviations, would "
-            f"take {robust.removed:.0%} off the gradient of a squared error, of "
-            f"{robust.elements} elements; furthest off: {furthest}\n"
+        furthest = "; ".join(map(place_in_words, robust.places[:3]))
+        yield Text(
+            f"huber_loss with delta={robust.delta:.3g}, 1.345 robust standard deviations of the "
+            f"errors, would take {robust.removed:.0%} off the gradient of mse_loss, all of it from "
+            f"{robust.elements:,} elements. Furthest off: {furthest}"
         )
-    for name, why in shown.refused.items():
-        text.append(f"{name}: {why}\n", "dim")
-    text.rstrip()
-    return text
+    if shown.refused:
+        lines = [f"  {name}: {why}" for name, why in shown.refused.items()]
+        yield Text("\n".join(["Relatives that these tensors do not suit", *lines]), "dim")

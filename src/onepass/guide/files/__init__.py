@@ -16,9 +16,10 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
+from onepass.errors import FileError
 from onepass.guide.files.arrays import Npy, Npz, Safetensors
 from onepass.guide.files.columns import Stack, blocks, known_rows, labels, read
-from onepass.guide.files.file import Array, Column, File, FileError
+from onepass.guide.files.file import Array, Column, File
 from onepass.guide.files.tables import Csv, Parquet
 
 __all__ = [
@@ -26,7 +27,6 @@ __all__ = [
     "Array",
     "Column",
     "File",
-    "FileError",
     "Stack",
     "blocks",
     "known_rows",

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from onepass.guide.files.file import SHOWN, Array, Column, File, FileError, is_number, listed
+from onepass.errors import FileError
+from onepass.guide.files.file import SHOWN, Array, Column, File, is_number, listed
 
 
 def blocks(columns: Sequence[Column], rows: int) -> Iterator[dict[Column, Array]]:

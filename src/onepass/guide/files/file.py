@@ -15,16 +15,12 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
-from onepass.errors import OnepassError
+from onepass.errors import FileError
 
 Array = np.ndarray[Any, Any] | Tensor
 Block = tuple[Array, ...]  # an array for each column, all of the same rows
 
 SHOWN = 12  # names in a message
-
-
-class FileError(OnepassError, ValueError):
-    """A file that cannot be read, or that does not hold what is asked of it."""
 
 
 class File:
