@@ -38,7 +38,10 @@ _ROWWISE_DOMAINS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the call returns, and the gradients by its predictions, or the exception it raises."""
+    """What the call returns, and the gradients by its predictions, or the exception it raises.
+
+    Tensors without numbers have neither.
+    """
 
     value: Tensor | None = None
     gradients: Mapping[str, Tensor] = field(default_factory=dict)
@@ -104,6 +107,11 @@ class Batch:
         """The shape of the unreduced loss, as `seen`; None if the tensors do not fit together."""
         return self._rows(self.seen)
 
+    @cached_property
+    def rows_given(self) -> tuple[int, ...] | None:
+        """The same, as `given`."""
+        return self._rows(self.given)
+
     def _rows(self, arguments: Mapping[str, Any]) -> tuple[int, ...] | None:
         shapes = [self._row_shape(name, arguments[name]) for name in self.of_rows]
         try:
@@ -122,7 +130,7 @@ class Batch:
         """Leave out rows of tensors that are too large to look at."""
         step = math.ceil(max((t.numel() / SAMPLE for t in self.tensors.values()), default=0))
         layer = self.tensors.get("linear_weight")
-        rows = self._rows(self.given)
+        rows = self.rows_given
         if layer is not None and rows:
             step = max(step, math.ceil(math.prod(rows) * layer.numel() / _PRODUCTS))
         if step <= 1 or not rows:
@@ -278,11 +286,13 @@ class Batch:
         leaves = {name: plain[name].clone().requires_grad_() for name in self.predictions}
         with engine("eager"):
             value = function_of(self.loss)(**{**self.seen, **plain, **leaves})
+            if value.is_meta:
+                return Outcome()
             if not value.requires_grad:
                 return Outcome(value.detach())
             slopes = torch.autograd.grad(value.sum(), list(leaves.values()), allow_unused=True)
         found: Any = zip(leaves, slopes, strict=True)
-        return Outcome(value.detach(), {n: slope for n, slope in found if slope is not None})
+        return Outcome(value.detach(), {n: s.to_dense() for n, s in found if s is not None})
 
     def unreduced(self) -> Tensor:
         """The loss of each row of a call that is not refused."""

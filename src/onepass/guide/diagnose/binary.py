@@ -66,10 +66,12 @@ def saturated(batch: Batch) -> Finding | None:
     """Probabilities that have become 0 or 1 and are wrong: what the logit was is lost."""
     input, target = numbers(batch.seen.get("input")), numbers(batch.seen.get("target"))
     values = batch.values("input")
-    if input is None or target is None or values is None or not values.within(0, 1):
+    if input is None or target is None or values is None or batch.rows is None:
+        return None
+    if not values.within(0, 1):
         return None
     wrong = (input * (1 - input) < _SMALLEST_VARIANCE) & (np.abs(input - target) > 0.5)
-    wrong = np.broadcast_to(wrong, batch.rows or wrong.shape)
+    wrong = np.broadcast_to(wrong, batch.rows)
     chosen = wrong.ravel() if batch.counted is None else wrong.ravel()[batch.counted]
     if chosen.size != values.array.size or not chosen.any():
         return None

@@ -159,7 +159,7 @@ def repeated_target(batch: Batch) -> Finding | None:
     target, shape = batch.tensors.get("target"), batch.shape("target")
     if target is None or batch.rows is None or not shape or batch.axis("target") is not None:
         return None
-    rows = batch._rows(batch.given)
+    rows = batch.rows_given
     if rows is None or shape == rows or not math.prod(rows):
         return None
     return Finding(

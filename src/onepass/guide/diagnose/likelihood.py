@@ -15,6 +15,7 @@ from onepass.guide.diagnose.values import Array, numbers
 
 _FEW = 4  # elements from which on it is hardly chance that none is negative
 _OFF = 100.0  # how many times the targets the rates may be before they are no rates
+_OFF_OF_FEW = 1e6  # the same, where there are so few
 
 
 # --- kl_div ---------------------------------------------------------------------------------------
@@ -154,12 +155,13 @@ def rates_as_logarithms(batch: Batch) -> Finding | None:
     input, target = batch.values("input"), batch.values("target")
     if not batch.given["log_input"] or input is None or target is None:
         return None
-    if input.finite.size < _FEW or not target.finite.size or input.low < 0:
+    if not input.finite.size or not target.finite.size or input.low < 0:
         return None
+    off = _OFF if input.finite.size >= _FEW else _OFF_OF_FEW
     mean, count = float(input.finite.mean()), float(target.finite.mean())
     with np.errstate(over="ignore"):
         rate = float(np.exp(input.finite).mean())
-    if not count / 4 <= mean <= 4 * count or rate <= _OFF * (count + 1):
+    if not count / 4 <= mean <= 4 * count or rate <= off * (count + 1):
         return None
     return Finding(
         "warning" if math.isfinite(float(np.exp(min(input.high, 800.0)))) and rate < 1e30 else

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -107,6 +108,8 @@ def _places(column: Column, array: Array, classes: Sequence[str]) -> Tensor:
 
 def _tensor(column: Column, array: np.ndarray[Any, Any]) -> Tensor:
     kind, size = array.dtype.kind, array.dtype.itemsize
+    if kind in _TIMES:
+        raise FileError(f"{column} is not numeric: it holds {_TIMES[kind]}; {_AS_NUMBERS}")
     if kind not in "biufc":
         raise FileError(f"{column} is not numeric: {_oddity(array)}")
     if kind == "u" and size > 1:
@@ -117,15 +120,27 @@ def _tensor(column: Column, array: np.ndarray[Any, Any]) -> Tensor:
     return torch.from_numpy(native if native.flags.writeable else native.copy())
 
 
+_AS_NUMBERS = "write the time since a fixed day as a number"
+_TIMES = {"M": "dates", "m": "durations"}  # by the kind of a numpy dtype
+_SPELLINGS = {  # of what is no number as it stands, and what to write instead
+    r"[+-]?\d+,\d+": "write decimals with a point, or separate the columns with ;",
+    r"[+-]?\d{1,3}([ ,.'’\u00a0\u202f]\d{3})+([.,]\d+)?": "write numbers without separators of "
+    "thousands",
+    r"\d{4}-\d\d-\d\d.*|\d{1,2}[./-]\d{1,2}[./-]\d{2,4}": _AS_NUMBERS,
+    r"[+-]?[\d.,]+ ?[%$€£]|[$€£] ?[+-]?[\d.,]+": "write numbers without a unit",
+    r"None": "write the missing ones as empty fields or nan, and mask them",
+}
+
+
 def _oddity(array: np.ndarray[Any, Any]) -> str:
-    """What is no number in an array, and what to do if it names classes."""
+    """What is no number in an array, and what to write instead."""
     values = array.ravel().tolist()
-    odd = next((value for value in values if not is_number(value)), values[0])
+    odd = str(next((value for value in values if not is_number(value)), values[0]))
     names = sorted({value for value in values if isinstance(value, str)})
-    hint = ""
-    if 0 < len(names) <= SHOWN and not any(map(is_number, names)):
-        hint = f"; for classes write --classes {','.join(names)} in the order of the input's"
-    return f"it holds {str(odd)!r:.60}{hint}"
+    hints = [hint for spelling, hint in _SPELLINGS.items() if re.fullmatch(spelling, odd)]
+    if not hints and 0 < len(names) <= SHOWN and not any(map(is_number, names)):
+        hints = [f"for classes write --classes {','.join(names)} in the order of the input's"]
+    return "; ".join([f"it holds {odd!r:.60}", *hints[:1]])
 
 
 def _all_nan(array: Array) -> bool:

@@ -65,8 +65,6 @@ class File:
         return Column(self, self.names[0])
 
     def _choice(self, name: str) -> str:
-        if self.kind == "CSV" and all(map(is_number, self.names)):
-            return f"its first line must name the columns, and holds {listed(self.names)}"
         close = get_close_matches(name, self.names, n=1)
         hint = f"; did you mean {close[0]!r}?" if close else ""
         return f"it has {listed(self.names)}{hint}"
@@ -77,7 +75,11 @@ class File:
             yield
         except (FileError, ModuleNotFoundError):
             raise
+        except UnicodeDecodeError as error:
+            raise FileError(f"{self.path}: no {self.kind} file: it is not UTF-8 text") from error
         except Exception as error:  # of whatever type a parser's errors are
+            if isinstance(error, OSError) and error.strerror:  # the file may be what it should
+                raise FileError(f"{self.path}: {error.strerror}") from error
             raise FileError(f"{self.path}: no {self.kind} file: {one_line(error)}") from error
 
     def _names(self) -> list[str]:

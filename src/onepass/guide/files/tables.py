@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from onepass.guide.files.file import Array, Block, File, library, listed
+from onepass.errors import FileError
+from onepass.guide.files.file import Array, Block, File, is_number, library, listed
 
 SEPARATORS = ",;\t|"
 CELLS = 1 << 20  # of a CSV to be parsed at once
@@ -22,7 +24,13 @@ class Csv(File):
     kind = "CSV"
 
     def _names(self) -> list[str]:
-        return [str(name) for name in self._read(nrows=0).columns]
+        names = [str(name).strip() for name in self._read(nrows=0).columns]
+        places = [str(place) for place in range(len(names))]  # as a table without names is written
+        if all(map(is_number, names)) and names != places:
+            raise FileError(
+                f"{self.path}: its first line must name the columns, and holds {listed(names)}"
+            )
+        return names
 
     def _rows(self, name: str) -> None:
         return None
@@ -31,29 +39,52 @@ class Csv(File):
         # All columns: of a few, pandas would not say that a row has more fields than names.
         at_once = max(1, CELLS // len(self.names))
         with self._read(chunksize=min(rows, at_once), low_memory=False) as chunks:
-            yield from recut((_columns(chunk, names) for chunk in chunks), rows)
+            yield from recut((self._columns(chunk, names) for chunk in chunks), rows)
+
+    def _columns(self, chunk: Any, names: Sequence[str]) -> Block:
+        counted = isinstance(chunk.index, library("pandas").RangeIndex)
+        if not counted:  # pandas has taken the first fields for the names of the rows
+            raise ValueError("its rows have more fields than its first line")
+        found = (chunk.iloc[:, self.names.index(name)] for name in names)
+        return tuple(np.array(column) for column in found)  # a view would keep the whole chunk
 
     def _read(self, **options: Any) -> Any:
-        read_csv = library("pandas").read_csv
-        return read_csv(self.path, sep=self._separator, compression=None, **options)
+        return library("pandas").read_csv(
+            self.path, sep=self._separator, decimal=self._decimal, compression=None,
+            skipinitialspace=True, **options,
+        )  # fmt: skip
 
     @cached_property
     def _separator(self) -> str:
         """The one that the first line has most of."""
+        return max(SEPARATORS, key=self._head.partition("\n")[0].count)
+
+    @cached_property
+    def _decimal(self) -> str:
+        """A comma where numbers are written with one, and none with a point, as in Oslo or Rome."""
+        if self._separator == "," or self._has_numbers("."):
+            return "."
+        return "," if self._has_numbers(",") else "."
+
+    def _has_numbers(self, point: str) -> bool:
+        """Whether the first rows have a field that is a number with such a decimal point."""
+        between = re.escape(self._separator)
+        number = rf'"?[ ]*[+-]?\d+[{point}]\d+([eE][+-]?\d+)?[ ]*"?'
+        field = rf"(^|{between}){number}(?={between}|\r?$)"
+        return re.search(field, self._head, re.MULTILINE) is not None
+
+    @cached_property
+    def _head(self) -> str:
+        """The first line, and what follows within so many bytes."""
         with self.path.open("rb") as file:
-            line = file.readline(HEAD)
+            head = file.read(HEAD)
+        line = head.partition(b"\n")[0]
         if b"\0" in line:
             raise ValueError("it is not text")
         if len(line) == HEAD:
             raise ValueError(f"its first line does not end within {HEAD} bytes")
-        return max(SEPARATORS, key=line.decode("utf-8").count)
-
-
-def _columns(chunk: Any, names: Sequence[str]) -> Block:
-    counted = isinstance(chunk.index, library("pandas").RangeIndex)
-    if not counted:  # pandas has taken the first fields for the names of the rows
-        raise ValueError("its rows have more fields than its first line")
-    return tuple(chunk[name].to_numpy() for name in names)
+        line.decode("utf-8")
+        return head.decode("utf-8", errors="replace")
 
 
 class Parquet(File):
