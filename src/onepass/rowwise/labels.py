@@ -74,7 +74,7 @@ def check_labels(
         target = target.squeeze(0)
     given, wanted = tuple(target.shape), shape[:axis] + shape[axis + 1 :]
     if given != wanted:
-        hint = _squeeze_hint(given, wanted)
+        hint = checks.squeeze_hint("target", given, wanted)
         if not hint and of == "input":
             hint = _axis_hint(given, shape, axis, elsewhere)
         raise ShapeError(
@@ -92,13 +92,6 @@ def check_labels(
 def _check_target(loss: str, input: Tensor, target: Tensor) -> None:
     checks.are_tensors(loss, ["target"], [target])
     checks.device(loss, "target", target, input.device)
-
-
-def _squeeze_hint(given: tuple[int, ...], wanted: tuple[int, ...]) -> str:
-    for k, size in enumerate(given):
-        if size == 1 and given[:k] + given[k + 1 :] == wanted:
-            return f" Did you mean target.squeeze({k})?"
-    return ""
 
 
 def _axis_hint(given: tuple[int, ...], shape: tuple[int, ...], axis: int, elsewhere: str) -> str:

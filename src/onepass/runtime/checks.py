@@ -18,6 +18,10 @@ from onepass.errors import DeviceError, DomainError, DtypeError, ParameterError,
 from onepass.formula.domain import Domain
 from onepass.runtime.call import Call, RowCall
 
+_SPARSE = (
+    torch.sparse_coo, torch.sparse_csr, torch.sparse_csc, torch.sparse_bsr, torch.sparse_bsc,
+)  # fmt: skip
+
 
 def agreement(
     loss: str, names: Sequence[str], tensors: Sequence[Tensor]
@@ -36,12 +40,18 @@ def agreement(
 
 
 def are_tensors(loss: str, names: Sequence[str], things: Sequence[Any]) -> None:
-    """Refuse what is no tensor."""
+    """Refuse what is no tensor, or a sparse one."""
     for place, thing in enumerate(things):
+        name = names[place]
         if not isinstance(thing, Tensor):
+            shown = " ".join(repr(thing).split())
             raise DtypeError(
-                f"{loss}: `{names[place]}` must be a tensor, got {type(thing).__name__}: "
-                f"{thing!r:.60}. Write torch.as_tensor({names[place]})."
+                f"{loss}: `{name}` must be a tensor, got {type(thing).__name__}: {shown:.60}. "
+                f"Write torch.as_tensor({name})."
+            )
+        if thing.layout in _SPARSE:
+            raise DtypeError(
+                f"{loss}: `{name}` must be dense, got {thing.layout}. Write {name}.to_dense()."
             )
 
 
@@ -69,7 +79,7 @@ def _mismatch(loss: str, names: Sequence[str], tensors: Sequence[Tensor]) -> str
         other = tuple(tensor.shape)
         if other == shape or _broadcasts(other, shape) or _broadcasts(shape, other):
             continue
-        hint = _squeeze_hint(first, shape, name, other)
+        hint = _pairing_hint(first, shape, name, other)
         return (
             f"{loss}: `{first}` and `{name}` must have the same shape, or one must broadcast to "
             f"the other; got {first} {shape} and {name} {other}. {hint}"
@@ -84,7 +94,7 @@ def _broadcasts(small: tuple[int, ...], large: tuple[int, ...]) -> bool:
     return len(small) <= len(large) and all(a in (1, b) for a, b in zip(small, tail, strict=True))
 
 
-def _squeeze_hint(first: str, a: tuple[int, ...], second: str, b: tuple[int, ...]) -> str:
+def _pairing_hint(first: str, a: tuple[int, ...], second: str, b: tuple[int, ...]) -> str:
     for name, longer, other, shorter in ((first, a, second, b), (second, b, first, a)):
         for axis, size in enumerate(longer):
             without = longer[:axis] + longer[axis + 1 :]
@@ -110,6 +120,14 @@ def _row_hint(name: str, row: tuple[int, ...], shape: tuple[int, ...]) -> str:
     return f" Did you mean {name}.reshape({sizes})?"
 
 
+def squeeze_hint(name: str, given: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+    """Which axis of size 1 is one too many."""
+    for axis, size in enumerate(given):
+        if size == 1 and given[:axis] + given[axis + 1 :] == wanted:
+            return f" Did you mean {name}.squeeze({axis})?"
+    return ""
+
+
 def weight_shape(loss: str, name: str, weight: Tensor, shape: torch.Size) -> None:
     """A weight or mask broadcasts to the unreduced loss and does not enlarge it."""
     given, wanted = tuple(weight.shape), tuple(shape)
@@ -119,7 +137,7 @@ def weight_shape(loss: str, name: str, weight: Tensor, shape: torch.Size) -> Non
     if 0 < len(given) < len(wanted) and _broadcasts(padded, wanted):
         hint = f" Did you mean {name}.reshape({', '.join(map(str, padded))})?"
     else:
-        hint = _row_hint(name, given, wanted)
+        hint = squeeze_hint(name, given, wanted) or _row_hint(name, given, wanted)
     raise ShapeError(
         f"{loss}: `{name}` must broadcast to the shape of the unreduced loss, {wanted}; "
         f"got {given}.{hint}"

@@ -114,12 +114,8 @@ def _suits_torch(
         and (dtype is torch.float32 or dtype is torch.float64)
         and reduction in _TORCHS
         and all(parameters.values())  # torch's operations take a parameter 0 differently
-        and all(t.shape == shape and t.dtype is dtype and _is_plain(t) for t in tensors)
+        and all(t.shape == shape and t.dtype is dtype and t.is_cpu for t in tensors)
     )
-
-
-def _is_plain(tensor: Tensor) -> bool:
-    return tensor.is_cpu and tensor.layout is torch.strided
 
 
 def run(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor:
