@@ -734,7 +734,7 @@ MUTANTS = [
     ),
     ("either(factor == 0.0, total == 0.0)", "factor == 0.0", assert_kinks_are_torchs),
     ("1.0 / p - 1.0", "1.0 / p", lambda: assert_triplets_are_torchs(norms=(3.0,))),
-    ("TWO and not SQUARED and not both(total > LOW, total < HIGH)", "False",
+    ("TWO and not SQUARED and not ordinary(total)", "False",
      assert_distances_do_not_overflow),
     ("block * at_once\n", "block * at_once + (block == 3)\n", rows_of_many_blocks),
 ]  # fmt: skip

@@ -1,6 +1,6 @@
 # pyright: reportMissingParameterType=false
-"""Scores as kernels walk them: each row one piece of memory, or rows side by side; by tiles, which
-are the rows of a turn.
+"""Rows as kernels walk them, by tiles, which are the rows of a turn: each row one piece of memory,
+or, of scores, rows side by side.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from onepass.runtime.words import *
 
 TILE = 256  # rows
-ROOM = 16384  # scores of a tile
-RUN = 1024  # classes whose terms are summed up in the precision of the arithmetic
+ROOM = 16384  # numbers of a tile
+RUN = 1024  # terms of a row that are summed up in the precision of the arithmetic
 FEW = 48  # classes up to which rows are better taken side by side
 
 
@@ -63,7 +63,12 @@ def tiled_along(input: Tensor) -> Tiles:
 
 def _sizes(input: Tensor) -> tuple[int, int, int]:
     classes = input.shape[-1]
-    return input.numel() // classes, classes, min(TILE, max(1, ROOM // classes))
+    return input.numel() // classes, classes, rows_at_once(classes)
+
+
+def rows_at_once(width: int) -> int:
+    """How many rows of this width make a tile."""
+    return min(TILE, max(1, ROOM // max(1, width)))
 
 
 def laid_out(input: Tensor, most_across: int, fewest: int = 16) -> tuple[Tensor, int, bool]:

@@ -8,12 +8,18 @@ those of the vectors shrunk by their largest element.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
 from onepass.errors import ShapeError
 from onepass.runtime import checks
+
+if TYPE_CHECKING:
+    from onepass.runtime.words import both
+
+LOW, HIGH = 1e-20, 1e20  # sums of squares between which nothing over- or underflows
 
 
 def alike(loss: str, names: Sequence[str], tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -87,3 +93,8 @@ def most(precision: torch.dtype) -> float:
     be squared and summed up.
     """
     return torch.finfo(precision).max ** 0.9
+
+
+def ordinary(square: Any) -> Any:
+    """Whether a sum of squares needs no shrinking: a kernel's."""
+    return both(square > LOW, square < HIGH)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from onepass.rowwise.vectors import most
+from onepass.rowwise.tiles import RUN, TILE, rows_at_once
+from onepass.rowwise.vectors import most, ordinary
 from onepass.runtime.call import RowCall
 from onepass.runtime.rows import Plan
 
@@ -22,17 +23,11 @@ if TYPE_CHECKING:
     from onepass.runtime.words import *
 
 
-TILE = 256  # rows
-RUN = 1024  # features whose products are summed up in the precision of the arithmetic
-ROOM = 16384  # features of a tile
-LOW, HIGH = 1e-20, 1e20  # squared lengths between which nothing over- or underflows
-
-
 def plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
     """Along the rows."""
     input1, input2, target = (tensor.contiguous() for tensor in tensors)
     rows, features = target.numel(), input1.shape[-1]
-    at_once = min(TILE, max(1, ROOM // max(1, features)))
+    at_once = rows_at_once(features)
     return Plan(
         kernel=pairs,
         operands=(input1, input2, target),
@@ -95,10 +90,6 @@ def counts(target_at, weight_at, row):
     label = load(target_at, row)
     labelled = either(label == real(1.0), label == real(-1.0))
     return both(labelled, read(weight_at, row) != 0.0) if WEIGHTED else labelled
-
-
-def ordinary(square):
-    return both(square > LOW, square < HIGH)
 
 
 def products(input1_at, input2_at, first, features, shrink1, shrink2):

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from onepass.rowwise.vectors import most
+from onepass.rowwise.tiles import RUN, TILE, rows_at_once
+from onepass.rowwise.vectors import most, ordinary
 from onepass.runtime.call import RowCall
 from onepass.runtime.rows import Plan
 
@@ -24,18 +25,14 @@ if TYPE_CHECKING:
     from onepass.runtime.words import *
 
 
-TILE = 256  # rows
 NEAR, FAR, OTHER, THREE = 0, TILE, 2 * TILE, 3 * TILE  # where the distances of a tile stand
-RUN = 1024  # features whose powers are summed up in the precision of the arithmetic
-ROOM = 16384  # features of a tile
-LOW, HIGH = 1e-20, 1e20  # sums of squares between which nothing over- or underflows
 
 
 def plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
     """Along the rows."""
     anchor, positive, negative = (tensor.contiguous() for tensor in tensors)
     rows, features = call.shape.numel(), anchor.shape[-1]
-    at_once = min(TILE, max(1, ROOM // max(1, features)))
+    at_once = rows_at_once(features)
     margin, p, eps = (call.options[name] for name in ("margin", "p", "eps"))
     return Plan(
         kernel=triplets,
@@ -121,7 +118,7 @@ def measure(x_at, y_at, sum_at, shrink_at, place, first, features, p, eps, most)
         total = float64(longest(x_at, y_at, first, features, eps))
     elif ONE or TWO:
         total = powers(x_at, y_at, first, features, p, eps, real(1.0))
-        if TWO and not SQUARED and not both(total > LOW, total < HIGH):
+        if TWO and not SQUARED and not ordinary(total):
             shrink = shrinkage(x_at, y_at, first, features, eps, most)
             total = powers(x_at, y_at, first, features, p, eps, shrink)
     else:
@@ -182,25 +179,32 @@ def values(weight_at, values_at, sum_at, shrink_at, pull_at, row, count, margin,
         )
         from_anchor = float64(1.0)
         if SWAPS:
-            other = distance(sum_at, shrink_at, OTHER + k, p)
-            tie = where(far == other, float64(0.5), float64(1.0))
-            from_anchor = where(far > other, float64(0.0), tie)
-            far = minimum(far, other)
-        value = margin + near - far
-        beyond = value < 0.0
-        value = where(beyond, float64(0.0), value)
-        weight = read(weight_at, row + k) if WEIGHTED else float64(1.0)
-        loss = where(weight == 0.0, float64(0.0), weight * value)
+            far, from_anchor = nearer(far, distance(sum_at, shrink_at, OTHER + k, p))
+        loss, factor = hinged(weight_at, values_at, row + k, margin + near - far, scale)
         total = accumulate(total, loss)
-        if EACH:
-            store_value(values_at, row + k, real(loss))
         if GRADIENT_ANCHOR or GRADIENT_POSITIVE or GRADIENT_NEGATIVE:
-            factor = where(either(beyond, weight == 0.0), float64(0.0), scale * weight)
             write(pull_at, NEAR + k, pull(sum_at, NEAR + k, factor, p))
             write(pull_at, FAR + k, pull(sum_at, FAR + k, factor * from_anchor, p))
             if SWAPS:
                 write(pull_at, OTHER + k, pull(sum_at, OTHER + k, factor - factor * from_anchor, p))
     return total
+
+
+def nearer(far, other):
+    """The smaller one, and how much of its slope is by `far`: half of it where they tie."""
+    tie = where(far == other, float64(0.5), float64(1.0))
+    return minimum(far, other), where(far > other, float64(0.0), tie)
+
+
+def hinged(weight_at, values_at, row, value, scale):
+    """max(0, value) of a row with its weight, and what multiplies the slope of the value."""
+    beyond = value < 0.0
+    value = where(beyond, float64(0.0), value)
+    weight = read(weight_at, row) if WEIGHTED else float64(1.0)
+    loss = where(weight == 0.0, float64(0.0), weight * value)
+    if EACH:
+        store_value(values_at, row, real(loss))
+    return loss, where(either(beyond, weight == 0.0), float64(0.0), scale * weight)
 
 
 def distance(sum_at, shrink_at, place, p):

@@ -15,19 +15,17 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from onepass.rowwise.tiles import RUN, TILE, rows_at_once
 from onepass.rowwise.triplet_margin.cpu import (
     FAR,
-    HIGH,
-    LOW,
     NEAR,
     OTHER,
-    ROOM,
-    RUN,
     THREE,
-    TILE,
     counts,
+    hinged,
+    nearer,
 )
-from onepass.rowwise.vectors import most
+from onepass.rowwise.vectors import most, ordinary
 from onepass.runtime.call import RowCall
 from onepass.runtime.rows import Plan
 
@@ -42,7 +40,7 @@ def plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
     """Along the rows."""
     anchor, positive, negative = (tensor.contiguous() for tensor in tensors)
     rows, features = call.shape.numel(), anchor.shape[-1]
-    at_once = min(TILE, max(1, ROOM // max(1, features)))
+    at_once = rows_at_once(features)
     return Plan(
         kernel=triplets,
         operands=(anchor, positive, negative),
@@ -102,8 +100,8 @@ def measure(
         anchor_at, positive_at, negative_at, dot_at, square_at, k, first, features, one, one, one
     )
     if not both(
-        both(ordinary(square_at, ANCHOR + k), ordinary(square_at, POSITIVE + k)),
-        ordinary(square_at, NEGATIVE + k),
+        both(ordinary(read(square_at, ANCHOR + k)), ordinary(read(square_at, POSITIVE + k))),
+        ordinary(read(square_at, NEGATIVE + k)),
     ):
         a = shrinkage(anchor_at, first, features, eps, most)
         p = shrinkage(positive_at, first, features, eps, most)
@@ -114,10 +112,6 @@ def measure(
         products(
             anchor_at, positive_at, negative_at, dot_at, square_at, k, first, features, a, p, n
         )
-
-
-def ordinary(square_at, place):
-    return both(read(square_at, place) > LOW, read(square_at, place) < HIGH)
 
 
 def shrinkage(input_at, first, features, eps, most):
@@ -176,20 +170,11 @@ def values(
         other = read(dot_at, OTHER + k) / (p * n) if SWAPS else float64(0.0)
         distance, from_anchor = 1.0 - far, float64(1.0)
         if SWAPS:
-            swapped = 1.0 - other
-            tie = where(distance == swapped, float64(0.5), float64(1.0))
-            from_anchor = where(distance > swapped, float64(0.0), tie)
-            distance = minimum(distance, swapped)
+            distance, from_anchor = nearer(distance, 1.0 - other)
         value = margin + (1.0 - near) - distance
-        beyond = value < 0.0
-        value = where(beyond, float64(0.0), value)
-        weight = read(weight_at, row + k) if WEIGHTED else float64(1.0)
-        loss = where(weight == 0.0, float64(0.0), weight * value)
+        loss, factor = hinged(weight_at, values_at, row + k, value, scale)
         total = accumulate(total, loss)
-        if EACH:
-            store_value(values_at, row + k, real(loss))
         if GRADIENT_ANCHOR or GRADIENT_POSITIVE or GRADIENT_NEGATIVE:
-            factor = where(either(beyond, weight == 0.0), float64(0.0), scale * weight)
             moves, by_far = factor != 0.0, factor * from_anchor
             by_other = factor - by_far
             write(cross_at, NEAR + k, quotient(moves, -factor, a * p))
