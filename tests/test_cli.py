@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 import onepass
 import onepass.functional as F
 from onepass.cli import app
+from onepass.define import Rowwise, Within
 from onepass.guide import demo
 from onepass.guide.demo import race, training
 
@@ -69,7 +70,9 @@ def tensors(path, *names):
 
 # --- what there is -----------------------------------------------------------------------------
 
-COMMANDS = ("list", "show", "plot", "recommend", "diagnose", "evaluate", "demo", "bench")
+COMMANDS = (
+    "list", "show", "plot", "recommend", "diagnose", "explain", "evaluate", "demo", "bench",
+)  # fmt: skip
 
 
 def test_without_a_command_all_are_listed():
@@ -82,12 +85,26 @@ def test_without_a_command_all_are_listed():
 def test_help_of_a_command(command):
     shown = printed(command, "--help")
     assert f"Usage: onepass {command}" in shown.replace("root", "onepass")
+    assert "<" not in shown.replace("LOSS <", "").replace("FILE <", "")  # types of Python's
+
+
+def test_the_version():
+    assert printed("--version") == f"onepass {onepass.__version__}\n"
 
 
 def test_list_names_every_loss():
     shown = printed("list").replace("\n", "")
     continuous, discrete = (shown.index(t) for t in ("Continuous outputs", "Discrete outputs"))
     assert continuous < shown.index("l1_loss") < discrete < shown.index("nll_loss", discrete)
+
+
+def test_in_a_narrow_terminal_the_list_has_no_columns(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    shown = printed("list")
+    assert all(len(line) <= 40 for line in shown.splitlines())
+    for name, loss in onepass.catalogue().items():
+        assert f"\n{name}\n" in shown
+        assert " ".join(loss.card.best_for.split()) in " ".join(shown.split())
 
 
 def test_list_as_json():
@@ -101,6 +118,8 @@ def test_list_as_json():
 def test_show_a_loss(loss):
     card = onepass.catalogue()[loss].card
     shown = printed("show", loss)
+    assert all(len(line) <= 80 for line in shown.split("\nDefinition")[0].splitlines())
+    shown = " ".join(shown.split())
     for part in (loss, card.best_for, card.not_for, *card.relatives, "Definition", "def "):
         assert part in shown
     described = json.loads(printed("show", loss, "--json"))
@@ -113,6 +132,7 @@ def test_show_has_definition_gradient_and_parameters():
     assert "error = input - target" in shown
     assert "delta * (size - 0.5 * delta)" in shown
     assert "where(size < delta, error, delta * sign(error))" in shown
+    assert "\nwhere = " not in shown  # a name of its own
     assert "= 1.0" in shown
     assert "a positive finite number, > 0" in shown
     assert "card=" not in shown  # it is shown, not quoted
@@ -137,6 +157,14 @@ def test_domains_of_a_row_wise_loss_are_shown():
     assert described["label_smoothing"] == {
         "domain": "a probability, in [0, 1]", "default": 0.0,
     }  # fmt: skip
+    for loss in onepass.catalogue().values():
+        shown = json.loads(printed("show", loss.name, "--json"))["parameters"]
+        options = loss.options if isinstance(loss, Rowwise) else {}
+        own = [n for n in options if n in shown and isinstance(options[n], Within)]
+        checked = {name: options[name].domain for name in own}
+        assert {name: shown[name]["domain"] for name in checked} == {
+            name: str(domain) for name, domain in checked.items()
+        }
 
 
 @pytest.mark.parametrize("loss", ["huber_loss", "cross_entropy"])
@@ -154,11 +182,15 @@ def test_an_unknown_loss_names_the_closest(given, meant):
 
 
 @pytest.mark.parametrize("arguments,says", [
-    (("frob",), "No such command"),
-    (("show",), "Missing argument"),
+    (("frob",), "No such command 'frob'. See root --help"),
+    (("shw",), "No such command 'shw'. Did you mean 'show'? See root --help"),
+    (("show",), "Missing argument 'LOSS'. See root show --help"),
     (("show", "huber", "--sauce"), "No such option"),
     (("show", "huber", "--source", "tpu"), "--source must be cpu or eager; got 'tpu'"),
     (("plot", "huber"), "Missing option"),
+    (("recommend",), "Missing argument 'FILE'"),
+    (("recommend", "x.csv", "--rows", "0"), "--rows"),
+    (("demo", "--loss"), "requires an argument"),
 ])  # fmt: skip
 def test_commands_that_make_no_sense(arguments, says):
     assert_refused(*arguments, says=says)
@@ -184,10 +216,12 @@ def test_what_is_plotted_is_what_was_asked_for(tmp_path, monkeypatch):
     options = ("--eps=0.1", "--log-input", "false", "--full", "--against", "mse_loss")
     printed("plot", "poisson_nll_loss", *options, "-o", tmp_path / "x.svg")
     printed("plot", "margin_ranking_loss", "--margin", "-1", "2.5", "-o", tmp_path / "x.svg")
+    printed("plot", "kl_div", "--surface", "--width", "narrow", "-o", tmp_path / "x.svg")
     poisson = {"eps": 0.1, "log_input": False, "full": True, "alternatives": ["mse_loss"]}
     assert asked == [
-        {**poisson, "surface": False},
-        {"margin": [-1, 2.5], "alternatives": (), "surface": False},
+        {**poisson, "surface": False, "width": "wide"},
+        {"margin": [-1, 2.5], "alternatives": (), "surface": False, "width": "wide"},
+        {"alternatives": (), "surface": True, "width": "narrow"},
     ]
 
 
@@ -198,6 +232,7 @@ def test_plots_that_there_are_not(tmp_path):
     assert_refused("plot", "huber", "--delta", "big", "-o", path, says="'big'")
     assert_refused("plot", "huber", "1", "-o", path, says="what is '1'?")
     assert_refused("plot", "huber", "-o", tmp_path / "x.doc", says=".svg")
+    assert_refused("plot", "huber", "--width", "broad", "-o", path, says="wide, narrow")
     assert_refused("plot", "huber", "-o", tmp_path / "no" / "x.svg", says="No such file")
 
 
@@ -209,7 +244,7 @@ def test_evaluate_columns_of_a_file(houses):
     given = ("evaluate", "huber_loss", houses, "--input", "estimate", "--target", "price")
     for reduction in ("mean", "sum", "batchmean"):
         expected = F.huber_loss(estimate, price, reduction=reduction, delta=0.5).item()
-        shown = printed(*given, "--reduction", reduction, "--option", "delta=0.5")
+        shown = printed(*given, "--reduction", reduction, "--delta", "0.5")
         assert float(shown) == pytest.approx(expected, rel=1e-7)
 
 
@@ -248,7 +283,7 @@ def test_evaluate_logits_side_by_side_and_classes_by_name(tmp_path):
     table["animal"] = [names[label] for label in labels]
     table.to_parquet(tmp_path / "animals.parquet")
     given = ("evaluate", "cross_entropy", tmp_path / "animals.parquet", "--target", "animal",
-             "--classes", "cat,dog,eel", "--option", "weight=1,2,0.5")  # fmt: skip
+             "--classes", "cat,dog,eel", "--weight", "1,2,0.5")  # fmt: skip
     weight = torch.tensor([1, 2, 0.5]).double()
     expected = F.cross_entropy(torch.tensor(logits), torch.tensor(labels), weight).item()
     one_by_one = [part for name in names for part in ("--input", f"logit_{name}")]
@@ -258,10 +293,27 @@ def test_evaluate_logits_side_by_side_and_classes_by_name(tmp_path):
 
 def test_evaluate_tensors_of_other_names(houses):
     price, estimate, weight = tensors(houses, "price", "estimate", "weight")
-    given = ("--input", "estimate", "--target", "price", "--var", "weight", "--option", "full=true")
+    given = ("--input", "estimate", "--target", "price", "--var", "weight", "--full")
     shown = printed("evaluate", "gaussian_nll", houses, *given)
     expected = F.gaussian_nll_loss(estimate, price, weight, full=True).item()
     assert float(shown) == pytest.approx(expected, rel=1e-7)
+    files = []
+    for name, values in (("input", estimate), ("target", price), ("var", weight)):
+        np.save(houses.parent / f"{name}.npy", values)
+        files += [f"--{name}", houses.parent / f"{name}.npy"]
+    assert printed("evaluate", "gaussian_nll", "--full", *files) == shown  # without FILE
+    assert printed("evaluate", "gaussian_nll", *files, "--full=true") == shown
+
+
+def test_options_are_spelled_as_in_python_or_with_dashes(tmp_path):
+    source = torch.Generator().manual_seed(0)
+    x, y = torch.randn(40, 3, generator=source), torch.randint(3, (40,), generator=source)
+    np.savez(tmp_path / "x.npz", x=x, y=y)
+    given = ("evaluate", "cross_entropy", tmp_path / "x.npz", "--input", "x", "--target", "y")
+    expected = F.cross_entropy(x, y, label_smoothing=0.1, ignore_index=-1).item()
+    for smoothing in ("--label-smoothing", "--label_smoothing"):
+        shown = printed(*given, smoothing, "0.1", "--ignore-index", "-1")
+        assert float(shown) == pytest.approx(expected, rel=1e-6)
 
 
 def test_evaluate_a_layer(tmp_path):
@@ -287,21 +339,30 @@ def test_evaluate_writes_the_unreduced_loss(houses, tmp_path):
 def test_what_is_no_number_is_null_in_json(tmp_path):
     np.savez(tmp_path / "x.npz", x=[1.0, np.nan], y=[0.0, 0.0])
     given = ("evaluate", "mse", tmp_path / "x.npz", "--input", "x", "--target", "y")
-    assert json.loads(printed(*given, "--json"))["groups"][0]["value"] is None
-    assert printed(*given) == "nan\n"
+    for result, value in ((run(*given), "nan"), (run(*given, "--json"), '"value": null')):
+        assert result.exit_code == 0
+        assert value in result.stdout
+        assert result.stderr.startswith("onepass: nan: no row counts, or some hold nan")
+        assert result.stderr.count("\n") == 1
 
 
 def test_data_that_do_not_suit(houses, tmp_path):
     given = ("evaluate", "huber", houses, "--input", "estimate")
     priced = (*given, "--target", "price")
-    assert_refused(*given, says="there is no --target")
+    assert_refused(*given, says="huber_loss takes --input, --target; give --target")
     assert_refused(*given, "--target", "prize", says=("no column 'prize'", "mean 'price'?"))
     assert_refused(*given, "--target", "sold", says=("not numeric", "--classes no,yes"))
     assert_refused(*priced, "--var", "weight", says="has no --var; it takes --input, --target")
     assert_refused(*priced, "extra", says="what is 'extra'?")
-    assert_refused(*priced, "--option", "delta", says="--option must be name=value")
-    assert_refused(*priced, "--option", "delta=x", says="`delta` must be a positive")
-    assert_refused(*priced, "--option", "weight=1,x", says="numbers with commas")
+    assert_refused(*priced, "--dleta", "2", says=("no --dleta", "Did you mean --delta?"))
+    assert_refused(*priced, "--delta", says="`delta` must be a positive")
+    assert_refused(*priced, "--delta", "x", says="`delta` must be a positive")
+    assert_refused(*priced, "--delta", "-1", says="`delta` must be a positive")
+    assert_refused(*priced, "--delta", "1", "2", says="--delta takes one value; got 1 2")
+    assert_refused(*priced, "--weight", "1,x", says="numbers with commas")
+    assert_refused(*priced, "--weight", says="numbers with commas")
+    late = ("evaluate", "huber", "--delta", "1", houses, *given[3:], "--target", "price")
+    assert_refused(*late, says="FILE follows LOSS")
     assert_refused(*priced, "--reduction", "avg", says="Did you mean 'mean'?")
     assert_refused(*priced, "--by", "*e*", says="must name one column")
     assert_refused(*priced, "--output", tmp_path / "no" / "x.npy", says="No such file")
@@ -326,10 +387,46 @@ def test_recommend_for_numbers_and_for_text(houses):
     assert "binary_cross_entropy_with_logits" in {r["loss"] for r in binary}
 
 
+def test_of_a_single_column_the_target_need_not_be_said(houses):
+    price = pd.read_csv(houses)["price"].to_numpy()
+    np.save(houses.parent / "price.npy", price)
+    named = printed("recommend", houses, "--target", "price")
+    assert printed("recommend", houses.parent / "price.npy") == named
+    says = "give --target COLUMN: ", "'estimate', 'price', 'city', 'weight', 'sold'"
+    assert_refused("recommend", houses, says=says)
+
+
+@pytest.mark.parametrize("column, says", [
+    (["1,200.5", "2,300.0"], "it holds '1,200.5'; write numbers without separators of thousands"),
+    (["5%", "7%"], "it holds '5%'; write numbers without a unit"),
+    (["2024-01-31", "2024-02-01"], "write the time since a fixed day as a number"),
+    (["1.5", "2.5", "?"], "is neither numbers nor names: it holds '?'"),
+    (["1,5", "2,5"], "write decimals with a point"),
+])  # fmt: skip
+def test_text_that_is_to_be_numbers_is_not_taken_for_names(tmp_path, column, says):
+    pd.DataFrame({"y": column * 20}).to_csv(tmp_path / "x.csv", index=False)
+    assert_refused("recommend", tmp_path / "x.csv", says=("column 'y' of", says))
+
+
 def test_recommend_looks_at_the_first_rows(tmp_path):
     pd.DataFrame({"y": [0, 1] * 50 + [0.5, 3.7] * 50}).to_parquet(tmp_path / "x.parquet")
     first = printed("recommend", tmp_path / "x.parquet", "--target", "y", "--rows", 100)
     assert first != printed("recommend", tmp_path / "x.parquet", "--target", "y")
+
+
+@pytest.mark.parametrize("rows, bytes", [(100, 1 << 25), (1000, 800)])
+def test_as_many_rows_are_read_as_are_enough(tmp_path, monkeypatch, rows, bytes):
+    monkeypatch.setattr("onepass.cli.data.MOST_ROWS", rows)
+    monkeypatch.setattr("onepass.cli.data.MOST_BYTES", bytes)
+    np.save(tmp_path / "x.npy", np.array([0, 1] * 50 + [0.5, 3.7] * 50))
+    few = printed("recommend", tmp_path / "x.npy")
+    assert few == printed("recommend", tmp_path / "x.npy", "--rows", 100)
+    assert few != printed("recommend", tmp_path / "x.npy", "--rows", 200)
+    np.savez(tmp_path / "p.npz", x=np.linspace(0, 1, 200), y=np.linspace(1, 0, 200))
+    given = ("diagnose", "mse", tmp_path / "p.npz", "--input", "x", "--target", "y")
+    seen = min(rows, bytes // 16)
+    assert printed(*given) == f"nothing found: mse_loss suits the first {seen} of 200 rows\n"
+    assert printed(*given, "--rows", 200) == "nothing found: mse_loss suits 200 rows\n"
 
 
 def test_diagnose_finds_what_is_wrong(tmp_path):
@@ -352,8 +449,81 @@ def test_diagnose_calls_the_loss_with_its_options(tmp_path):
     np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).normal(size=(80, 3)), y=target)
     given = ("diagnose", "cross_entropy", tmp_path / "x.npz", "--input", "x", "--target", "y")
     printed(*given, code=1)
-    assert "255" not in printed(*given, "--option", "ignore_index=255")
-    assert_refused(*given, "--option", "ignore=255", says="Did you mean `ignore_index`?")
+    assert "255" not in printed(*given, "--ignore-index", "255")
+    assert_refused(*given, "--ignore", "255", says="Did you mean --ignore-index?")
+
+
+@pytest.fixture
+def missing(tmp_path):
+    """A file in whose first column a tenth is missing, and another that says where."""
+    source = np.random.default_rng(0)
+    input, target = source.normal(size=(2, 200, 3))
+    known = np.arange(200) % 10 > 0
+    target[~known] = np.nan
+    np.savez(tmp_path / "x.npz", x=input, y=target, known=known.astype("f4"))
+    return tmp_path / "x.npz", torch.from_numpy(input[known]), torch.from_numpy(target[known])
+
+
+def test_diagnose_and_explain_leave_out_what_a_mask_does(missing):
+    path, input, target = missing
+    given = ("mse", path, "--input", "x", "--target", "y")
+    printed("diagnose", *given, code=1)
+    masked = printed("diagnose", *given, "--mask", "known")
+    assert "nan" not in masked
+    shown = json.loads(printed("explain", *given, "--mask", "known", "--json"))
+    expected = onepass.explain("mse", input, target)
+    assert shown["counting"] == expected.counting == 180 * 3
+    assert shown["spread"]["value"] == pytest.approx(expected.spread.value)
+    weighed = json.loads(printed("explain", *given, "--sample-weight", "known", "--json"))
+    for share in ("value", "loss", "gradient"):
+        assert weighed["spread"][share] == pytest.approx(shown["spread"][share])
+
+
+def test_diagnose_speaks_of_tensors_that_do_not_fit_whatever_weighs_them(tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.ones((4, 3)), y=np.ones((4, 2)), w=np.ones(4))
+    given = ("--input", "x", "--target", "y", "--sample-weight", "w")
+    assert "ShapeError" in printed("diagnose", "mse", tmp_path / "x.npz", *given, code=1)
+
+
+# --- explain -----------------------------------------------------------------------------------
+
+
+def test_explain_prints_the_explanation(houses):
+    price, estimate = tensors(houses, "price", "estimate")
+    given = ("explain", "huber", houses, "--input", "estimate", "--target", "price")
+    expected = onepass.explain("huber", estimate, price, delta=0.5)
+    assert printed(*given, "--delta", "0.5").rstrip() == str(expected)
+    assert json.loads(printed(*given, "--delta", "0.5", "--json")) == json.loads(
+        json.dumps(expected.as_dict())
+    )
+    first = onepass.explain("huber", estimate[:50], price[:50])
+    assert printed(*given, "--rows", 50).rstrip() == str(first)
+
+
+def test_explain_reads_classes_by_name(houses):
+    given = ("explain", "bce_with_logits", houses, "--input", "estimate", "--target", "sold")
+    assert_refused(*given, says="to read it as classes 0 to 1 write --classes no,yes")
+    groups = json.loads(printed(*given, "--classes", "no,yes", "--json"))["groups"]["class"]
+    counts = pd.read_csv(houses)["sold"].value_counts()
+    assert {g["key"]: g["elements"] for g in groups} == {0: counts["no"], 1: counts["yes"]}
+
+
+@pytest.mark.parametrize("width", ["wide", "narrow"])
+def test_explain_draws(houses, width):
+    path = houses.parent / "x.png"
+    given = ("explain", "mse", houses, "--input", "estimate", "--target", "price")
+    assert printed(*given, "-o", path, "--width", width) == f"written to {path}\n"
+    assert path.read_bytes().startswith(b"\x89PNG")
+    shown = json.loads(printed(*given, "-o", path, "--json"))
+    assert shown["loss"] == "mse_loss"
+    assert_refused(*given, "-o", path, "--width", "broad", says="wide, narrow")
+    assert_refused(*given, "-o", houses.parent / "x.gif", says=".svg, .png, .pdf")
+
+
+def test_what_cannot_be_explained_is_said(houses):
+    given = ("explain", "mse", houses, "--input", "estimate", "--target")
+    assert_refused(*given, "city", says="not numeric")
+    assert_refused("explain", "bce", *given[2:], "price", says="binary_cross_entropy")
 
 
 # --- demo and bench ----------------------------------------------------------------------------

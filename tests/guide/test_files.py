@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
 import zipfile
+from datetime import date, datetime, timedelta
+from itertools import permutations
 
 import numpy as np
 import pandas as pd
@@ -136,10 +139,16 @@ def test_a_missing_column_lists_those_there_are(write):
         open_file(write(".csv")).columns("scores")
 
 
-def test_a_table_without_names_says_so(tmp_path):
-    (tmp_path / "x.csv").write_text("1,2\n3,4\n")
-    with pytest.raises(FileError, match="first line must name the columns"):
-        open_file(tmp_path / "x.csv").columns("x")
+@pytest.mark.parametrize("content", ["1,2\n3,4\n", "0.5\n1\n", "1.5;-2\n0;1\n", "1\n2\n"])
+def test_a_table_without_names_says_so(tmp_path, content):
+    (tmp_path / "x.csv").write_text(content)
+    with pytest.raises(FileError, match="first line must name the columns, and holds"):
+        open_file(tmp_path / "x.csv").columns("*")
+
+
+def test_columns_may_be_named_by_their_places(tmp_path):
+    pd.DataFrame(np.eye(3)).to_csv(tmp_path / "x.csv", index=False)
+    assert tensor(tmp_path / "x.csv", "1").tolist() == [0, 1, 0]
 
 
 def test_a_file_of_several_columns_needs_one_named(write):
@@ -153,6 +162,56 @@ def test_separators_of_csv(tmp_path, separator):
     assert tensor(tmp_path / "x.csv", "y").tolist() == [2.5]
 
 
+@pytest.mark.parametrize("content,numbers", [
+    ("city;x;y\nOslo;1,5;2\nRoma;-2,25;1e3\n", [1.5, -2.25]),
+    ("x;y\r\n1,5;2\r\n2,5;3\r\n", [1.5, 2.5]),
+    ("x\ty\n1,5\ta\n2\tb\n", [1.5, 2]),
+    ('x;y\n"1,5";a\n 2,5 ;b\n', [1.5, 2.5]),
+    ("x;when\n1,5;31.01.2024\n2,5;01.02.2024\n", [1.5, 2.5]),  # a point that is no decimal one
+    ("x;y\n1.5;1\n2.5;2\n", [1.5, 2.5]),
+    ('"x","y"\n"1.5","2"\n"3","4"\n', [1.5, 3]),
+    (" x , y \n 1.5 , 2\n3,4 \n", [1.5, 3]),
+    ("\ufeffx,y\n1,2\n3,4\n", [1, 3]),
+    ("\nx,y\n1,2\n", [1]),
+    ("x\n1\n2", [1, 2]),
+], ids=["semicolons", "line ends", "tabs", "quoted commas", "dates beside", "points", "quoted",
+        "spaces", "byte order mark", "blank line", "no last line end"])  # fmt: skip
+def test_csv_as_it_is_written_all_over_the_world(tmp_path, content, numbers):
+    (tmp_path / "x.csv").write_bytes(content.encode())
+    assert tensor(tmp_path / "x.csv", "x").tolist() == numbers
+
+
+@pytest.mark.parametrize("content,part", [
+    ("x;y\n1.234,5;2,5\n2.000,1;3,5\n", "'1.234,5'; write numbers without separators of thousands"),
+    ('x,y\n"1,234.5",2\n', "'1,234.5'; write numbers without separators of thousands"),
+    ("x,y\n1 250,2\n", "'1 250'; write numbers without separators of thousands"),
+    ('x,y\n"1,5",2\n', "'1,5'; write decimals with a point"),
+    ("x;y\n1,5;2.5\n", "'1,5'; write decimals with a point"),  # which of the two is meant?
+    ("x,y\n2024-01-31,1\n", "'2024-01-31'; write the time since a fixed day as a number"),
+    ("x,y\n31.1.2024,1\n", "'31.1.2024'; write the time since a fixed day"),
+    ("x,y\n5%,1\n", "'5%'; write numbers without a unit"),
+    ("x,y\n€5.20,1\n", "'€5.20'; write numbers without a unit"),
+])  # fmt: skip
+def test_numbers_that_are_none_say_what_to_write(tmp_path, content, part):
+    (tmp_path / "x.csv").write_text(content)
+    assert_refused(tmp_path / "x.csv", "not numeric: it holds", part, name="x")
+
+
+def test_a_missing_field_is_nan(tmp_path):
+    (tmp_path / "x.csv").write_text("x,y\n1,\n,2\n3\n")
+    for name, expected in {"x": [1, np.nan, 3], "y": [np.nan, 2, np.nan]}.items():
+        np.testing.assert_array_equal(tensor(tmp_path / "x.csv", name), expected)
+
+
+def test_csv_keeps_no_more_than_the_columns_asked_for(tmp_path):
+    pd.DataFrame(np.zeros((10, 4)), columns=list("abcd")).to_csv(tmp_path / "x.csv", index=False)
+    wanted = column(tmp_path / "x.csv", "b")
+    array = read([wanted], 10)[wanted]
+    while array.base is not None:
+        array = array.base
+    assert array.nbytes == 80
+
+
 def test_csv_numbers_are_read_exactly(tmp_path):
     values = np.random.default_rng(0).normal(size=1000) * 10.0 ** np.arange(-150, 150, 0.3)
     pd.DataFrame({"x": values}).to_csv(tmp_path / "x.csv", index=False)
@@ -161,7 +220,7 @@ def test_csv_numbers_are_read_exactly(tmp_path):
 
 def test_text_is_refused_with_its_classes(tmp_path):
     (tmp_path / "x.csv").write_text("y\nno\nyes\nno\n")
-    assert_refused(tmp_path / "x.csv", "not numeric", "'no'", "--classes no,yes")
+    assert_refused(tmp_path / "x.csv", "not numeric", "'no'", "classes 0 to 1", "--classes no,yes")
     assert tensor(tmp_path / "x.csv", classes=("yes", "no")).tolist() == [1, 0, 1]
 
 
@@ -181,8 +240,10 @@ def test_a_class_that_is_none(tmp_path):
     (b"", "is empty"),
     (b"x,y\n", "holds no rows"),
     (b"x\nnan\nnan\n", "holds no rows, or nothing but nan"),
-    (bytes(range(256)) * 4, "not text"),
-    (b"\xff\xfe\xfd\n1\n", "can't decode"),
+    (bytes(range(256)) * 4, "it is not UTF-8 text"),
+    ("x,y\n1,2\n".encode("utf-16"), "it is not UTF-8 text"),
+    ("é,y\n1,2\n".encode("latin-1"), "it is not UTF-8 text"),
+    (b"\xff\xfe\xfd\n1\n", "it is not UTF-8 text"),
     (b"x" * (tables.HEAD + 1), "does not end"),
     (b"x,y\n1,2\n1,2,3\n", "Expected 2 fields in line 3, saw 3"),
     (b"x,y\n1,2,3\n1,2,3\n", "more fields than its first line"),
@@ -202,6 +263,70 @@ def test_columns_of_different_lengths(tmp_path):
     for rows in (5, 10, 11, 100):  # a table's length is known when it ends
         with pytest.raises(FileError, match="differ in length"):
             list(files.blocks([a, c], rows))
+
+
+KINDS = {  # of a Parquet column: what is read, or what is said
+    "numbers": (pa.array([1, None, 3]), [1, np.nan, 3]),
+    "truths": (pa.array([True, False, True]), [1, 0, 1]),
+    "decimals": (pa.array([1, 2, 3]).cast(pa.decimal128(30, 2)), [1, 2, 3]),
+    "large": (pa.array([2**63 + 2**20] * 3, pa.uint64()), [2.0**63 + 2**20] * 3),
+    "truths, one missing": (pa.array([True, None, False]), "'None'; write the missing ones as"),
+    "names": (pa.array(["b", None, "a"]), "write --classes a,b"),
+    "categories": (pa.array(["b", "a", "b"]).dictionary_encode(), "write --classes a,b"),
+    "dates": (pa.array([date(2024, 1, 31)] * 3), "it holds dates; write the time since"),
+    "times": (pa.array([datetime(2024, 1, 31)] * 3), "it holds dates; write the time since"),
+    "durations": (pa.array([timedelta(1)] * 3), "it holds durations"),
+    "bytes": (pa.array([b"a"] * 3), "not numeric"),
+    "structs": (pa.array([{"a": 1}] * 3), "not numeric"),
+    "nothing": (pa.nulls(3), "not numeric: it holds 'None'"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds_of_parquet_columns(tmp_path, kind):
+    array, expected = KINDS[kind]
+    pq.write_table(pa.table({"x": array}), tmp_path / "x.parquet")
+    if isinstance(expected, str):
+        assert_refused(tmp_path / "x.parquet", expected)
+    else:
+        np.testing.assert_array_equal(tensor(tmp_path / "x.parquet"), expected)
+
+
+def test_large_numbers_without_a_sign_get_none(tmp_path):
+    np.save(tmp_path / "x.npy", np.array([2**63 + 2**20, 1], "u8"))
+    assert tensor(tmp_path / "x.npy").tolist() == [2.0**63 + 2**20, 1.0]
+
+
+@pytest.mark.parametrize("array,part", [
+    (np.float64(3), "'z' holds a single number"),
+    (np.ones((0, 3)), "'z' holds nothing, its shape is (0, 3)"),
+    (np.array([b"a", b"b"]), "not numeric"),
+    (np.array([1, 2], "m8[s]"), "it holds durations"),
+    (np.array(["2024-01-31"], "M8[D]"), "it holds dates"),
+])  # fmt: skip
+def test_an_array_of_several_is_named(tmp_path, array, part):
+    np.savez(tmp_path / "x.npz", y=np.ones(2), z=array)
+    assert_refused(tmp_path / "x.npz", part, name="z")
+
+
+def test_text_is_names_or_numbers_but_not_both(tmp_path):
+    cells = {"names": ["a", "b"], "numbers": ["1", "2"], "both": ["1", "b"], "money": ["$5", "x"]}
+    pq.write_table(pa.table(cells), tmp_path / "x.parquet")  # which keeps "1" as text
+    for name in ("names", "numbers"):
+        wanted = column(tmp_path / "x.parquet", name)
+        found = files.numbers_or_names(wanted, read([wanted], 2)[wanted])
+        assert found.tolist() == cells[name]
+    for name in ("both", "money"):
+        wanted = column(tmp_path / "x.parquet", name)
+        with pytest.raises(FileError, match="is neither numbers nor names"):
+            files.numbers_or_names(wanted, read([wanted], 2)[wanted])
+
+
+def test_rows_within_a_size(tmp_path):
+    np.savez(tmp_path / "x.npz", a=np.zeros((50, 3)), b=np.zeros(50, "f4"))
+    wanted = [Column(open_file(tmp_path / "x.npz"), name) for name in "ab"]
+    assert files.rows_within(wanted, 28 * 7 + 5) == 7
+    assert files.rows_within(wanted, 3) == 1
 
 
 def test_groups_are_named_by_values(tmp_path):
@@ -224,8 +349,8 @@ def header(shape, descr="<f8"):
 
 
 @pytest.mark.parametrize("content,part", [
-    (b"\x93NUMPY", "no NPY file"),
-    (b"PK\x03\x04" * 20, "no NPY file"),
+    (b"\x93NUMPY", "not readable as NPY"),
+    (b"PK\x03\x04" * 20, "not readable as NPY"),
     (header((1 << 60,)), "promises"),
     (header((1 << 40, 1 << 40)), "promises"),
     (header((1 << 60, 0)), "holds nothing"),
@@ -277,13 +402,46 @@ def test_a_member_larger_than_it_says_is_refused(tmp_path):
     assert_refused(tmp_path / "x.npz", "promises")
 
 
+SUFFIXES = (".npy", ".parquet", ".npz", ".safetensors", ".csv")
+
+
+@pytest.mark.parametrize("written,suffix", list(permutations(SUFFIXES, 2)))
+def test_a_file_of_another_kind_than_its_name_says(write, tmp_path, written, suffix):
+    if written == ".npy":
+        np.save(tmp_path / "data.npy", np.arange(9.0))
+    path = tmp_path / "data.npy" if written == ".npy" else write(written)
+    assert_refused(path.rename(tmp_path / f"other{suffix}"), "is not readable as")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npy", ".npz", ".parquet", ".safetensors"])
+def test_an_empty_file(tmp_path, suffix):
+    (tmp_path / f"x{suffix}").touch()
+    assert_refused(tmp_path / f"x{suffix}", "is empty")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".npz", ".parquet"])
+def test_a_file_that_may_not_be_read_says_so(write, monkeypatch, suffix):
+    path = write(suffix)
+
+    def refuse(*_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    monkeypatch.setattr("pathlib.Path.open", refuse)
+    monkeypatch.setattr("zipfile.ZipFile", refuse)
+    monkeypatch.setattr("pyarrow.parquet.ParquetFile", refuse)
+    assert_refused(path, "Permission denied")
+    with pytest.raises(FileError) as refused:
+        tensor(path)
+    assert "not readable as" not in str(refused.value)
+
+
 @pytest.mark.parametrize("suffix", [".parquet", ".npz", ".safetensors"])
 @pytest.mark.parametrize("share", [0.3, 0.9])
 def test_files_cut_short(write, suffix, share):
     path = write(suffix)
     content = path.read_bytes()
     path.write_bytes(content[: int(len(content) * share)])
-    assert_refused(path, "no ")
+    assert_refused(path, "is not readable as")
 
 
 def outcome(path):

@@ -52,7 +52,9 @@ def test_modules_are_losses():
         ("CrossEntropy2", r"Did you mean 'cross_entropy'\? `onepass list` and .* have all\.$"),
         ("MAE", r"Did you mean 'l1_loss'\?"),
         ("l2_loss", r"Did you mean 'mse_loss'\?"),
-        ("hinge", r"there is no loss 'hinge'; `loss` must be one of l1_loss, .*, cross_entropy, "),
+        ("hinge", r"Did you mean 'hinge_embedding_loss'\?"),
+        ("focal", r"there is no loss 'focal'; `loss` must be one of l1_loss, .*, nll_loss, "),
+        ("m", r"there is no loss 'm'; `loss` must be one of"),  # several begin so
         ("", "there is no loss ''"),
         (3, "there is no loss 3; `loss` must be one of l1_loss, mse_loss, "),
         (None, "there is no loss None"),

@@ -1,7 +1,7 @@
 """The command line: parses, calls, prints.
 
 losses.py      what there is: list, show, plot
-data.py        files of numbers: recommend, diagnose, evaluate
+data.py        files of numbers: recommend, diagnose, explain, evaluate
 trials.py      onepass against torch.nn: demo, bench
 arguments.py   what stands on a command line: columns, tensors, options
 output.py      tables, JSON, errors
@@ -10,11 +10,12 @@ output.py      tables, JSON, errors
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
+import onepass
 from onepass.cli import data, losses, trials
 from onepass.cli.output import fail
 from onepass.errors import OnepassError
@@ -30,22 +31,36 @@ class _Commands(TyperGroup):
             status = super().main(*args, standalone_mode=False, **options)
         except ModuleNotFoundError as error:
             fail(error, code=1)
-        except (OnepassError, typer.TyperException) as error:
+        except OnepassError as error:
             fail(error, code=2)
+        except typer.TyperException as error:
+            said = error.format_message().removesuffix(".")
+            fail(f"{said}{'' if said.endswith('?') else '.'} See {_path(error)} --help", code=2)
         except OSError as error:
-            fail(f"{error.filename}: {error.strerror}", code=2)
+            fail(f"{error.filename}: {error.strerror}" if error.filename else error, code=2)
         except typer.Abort:
             fail("stopped", code=130)
         sys.exit(status)
+
+
+def _path(error: typer.TyperException) -> str:
+    """The command that was not understood."""
+    context = getattr(error, "ctx", None)
+    return context.command_path if context else "onepass"
 
 
 app = typer.Typer(cls=_Commands, add_completion=False, rich_markup_mode=None)
 
 
 @app.callback(invoke_without_command=True)
-def onepass_command(context: typer.Context) -> None:
+def onepass_command(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
     """Loss functions for PyTorch. One formula, one pass."""
-    if context.invoked_subcommand is None:
+    if version:
+        typer.echo(f"onepass {onepass.__version__}")
+    elif context.invoked_subcommand is None:
         typer.echo(context.get_help())
 
 
@@ -57,6 +72,7 @@ app.command()(losses.show)
 app.command(context_settings=_OPEN)(losses.plot)
 app.command()(data.recommend)
 app.command(context_settings=_OPEN)(data.diagnose)
+app.command(context_settings=_OPEN)(data.explain)
 app.command(context_settings=_OPEN)(data.evaluate)
 app.command()(trials.demo)
 app.command()(trials.bench)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +16,10 @@ from onepass.define import Pointwise, Rowwise
 from onepass.errors import FileError, ParameterError
 from onepass.guide.evaluate import Data
 from onepass.guide.files import FILES, Column, File, Stack, open_file, read
-from onepass.guide.names import loss_named
+from onepass.guide.names import loss_named, parameters_of
 
 _WORDS = {"true": True, "false": False, "none": None}
+_REQUIRED = inspect.Parameter.empty
 ALL_ROWS = 1 << 31  # of the tensors that belong to all rows
 
 
@@ -49,7 +52,8 @@ class Files:
         return found[0]
 
     def _open(self, path: str) -> File:
-        if self.table is None and not Path(path).exists() and Path(path).suffix not in FILES:
+        no_file = not Path(path).exists() and Path(path).suffix.lower() not in FILES
+        if self.table is None and no_file:
             raise FileError(f"{path!r} is no file: for columns of one file, give FILE after LOSS")
         if path not in self.opened:
             self.opened[path] = open_file(path)
@@ -66,20 +70,59 @@ class Call:
     options: dict[str, Any]
 
 
-def call(
-    loss: str,
-    table: Path | None,
-    tokens: Sequence[str],
-    input: Sequence[str] | None,
-    target: Sequence[str] | None,
-    classes: str | None,
-    option: Sequence[str] | None,
-) -> Call:
+@dataclass(frozen=True)
+class Named:
+    """What a command names itself; the rest of the line is a loss's own."""
+
+    input: Sequence[str] | None
+    target: Sequence[str] | None
+    classes: str | None
+    sample_weight: str | None
+    mask: str | None
+
+
+def call(loss: str, table: Path | None, named: Named, tokens: Sequence[str]) -> Call:
     """A loss, its tensors and its options. Raises ParameterError and FileError."""
-    named, files = loss_named(loss), Files(table)
-    given = {"input": input or (), "target": target or (), **extra(tokens)}
-    stacks, shared = tensors(named, files, given, classes)
-    return Call(named, files, Data(stacks, shared), options(named, option or ()))
+    known = loss_named(loss)
+    if table is not None and str(table).startswith("--"):  # the first word after LOSS, FILE or not
+        table, tokens = None, (str(table), *tokens)
+    files, rest = Files(table), extra(tokens)
+    names = _options_of(known)
+    for name in rest:
+        if name not in (*known.tensors, *names):
+            raise ParameterError(_unknown(known, name, names))
+    chosen = {name: option(known, name, rest[name]) for name in names if name in rest}
+    columns = {"input": named.input or (), "target": named.target or ()} | {
+        name: rest[name] for name in known.tensors if name in rest
+    }
+    stacks, shared = tensors(known, files, columns, named.classes)
+    data = Data(
+        stacks,
+        shared,
+        sample_weight=files.stack([named.sample_weight]) if named.sample_weight else None,
+        mask=files.stack([named.mask]) if named.mask else None,
+    )
+    return Call(known, files, data, chosen)
+
+
+def _options_of(loss: Pointwise | Rowwise) -> list[str]:
+    """What may be chosen of a loss beside its tensors and what weighs them."""
+    beside = (*loss.tensors, "sample_weight", "mask")
+    return [name for name in parameters_of(loss) if name not in beside]
+
+
+def _unknown(loss: Pointwise | Rowwise, given: str, options: Sequence[str]) -> str:
+    close = difflib.get_close_matches(given, [*loss.tensors, *options], 1)
+    hint = f" Did you mean {_spelled(close)}?" if close else ""
+    return (
+        f"{loss.name} has no {_spelled([given])}; it takes {_spelled(loss.tensors)}, and may take "
+        f"{_spelled(options)}.{hint}"
+    )
+
+
+def _spelled(names: Sequence[str]) -> str:
+    """As they stand on a command line."""
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
 def tensors(
@@ -92,21 +135,22 @@ def tensors(
 
     Raises ParameterError for what the loss does not take, and FileError.
     """
-    wanted = ", ".join(f"--{name}" for name in loss.tensors)
+    wanted = _spelled(loss.tensors)
     for name, columns in given.items():
         if columns and name not in loss.tensors:
-            raise ParameterError(f"{loss.name} has no --{name}; it takes {wanted}")
+            raise ParameterError(f"{loss.name} has no {_spelled([name])}; it takes {wanted}")
         if not columns and name not in ("input", "target"):
-            raise ParameterError(f"--{name} needs a column or a file")
+            raise ParameterError(f"{_spelled([name])} needs a column or a file")
     places = classes.split(",") if classes else ()
     stacks = {
         name: files.stack(columns, places if name == "target" else ())
         for name, columns in given.items()
         if columns
     }
-    missing = [name for name in loss.tensors if name not in stacks and name != "linear_bias"]
+    defaults = parameters_of(loss)
+    missing = [n for n in loss.tensors if n not in stacks and defaults[n] is _REQUIRED]
     if missing:
-        raise ParameterError(f"{loss.name} takes {wanted}; there is no --{missing[0]}")
+        raise ParameterError(f"{loss.name} takes {wanted}; give {_spelled(missing)}")
     common = loss.shared if isinstance(loss, Rowwise) else ()
     shared = {name: whole(stacks.pop(name), ALL_ROWS) for name in common if name in stacks}
     return stacks, shared
@@ -128,20 +172,20 @@ def extra(tokens: Sequence[str]) -> dict[str, list[str]]:
         elif found:
             found[next(reversed(found))].append(token)
         else:
-            raise ParameterError(f"what is {token!r}? An option begins with --")
+            raise ParameterError(f"what is {token!r}? Columns follow --input, --target and so on")
     return found
 
 
-def options(loss: Pointwise | Rowwise, given: Sequence[str]) -> dict[str, Any]:
-    """Of `delta=2` and the like; weights are numbers with commas between."""
-    found: dict[str, Any] = {}
-    rows = {"weight", *(loss.optional if isinstance(loss, Pointwise) else ())}
-    for text in given:
-        name, equals, spelled = text.partition("=")
-        if not equals:
-            raise ParameterError(f"--option must be name=value, got {text!r}")
-        found[name] = _row(loss, name, spelled) if name in rows else value(spelled)
-    return found
+def option(loss: Pointwise | Rowwise, name: str, spelled: Sequence[str]) -> Any:
+    """What is chosen: a number, a flag, or for a weight numbers with commas between."""
+    if len(spelled) > 1:
+        raise ParameterError(
+            f"{_spelled([name])} takes one value; got {' '.join(spelled)}. FILE follows LOSS"
+        )
+    rows = ("weight", *(loss.optional if isinstance(loss, Pointwise) else ()))
+    if name in rows:
+        return _row(loss, name, spelled[0] if spelled else "")
+    return value(spelled[0]) if spelled else True
 
 
 def _row(loss: Pointwise | Rowwise, name: str, spelled: str) -> Tensor:

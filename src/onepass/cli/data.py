@@ -1,11 +1,12 @@
-"""What files of numbers are good for: recommend, diagnose, evaluate."""
+"""What files of numbers are good for: recommend, diagnose, explain, evaluate."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,14 +14,19 @@ from rich.text import Text
 
 import onepass
 from onepass.cli import arguments
-from onepass.cli.losses import LossArgument
-from onepass.cli.output import JsonOption, print_json, print_table, progress
-from onepass.errors import ParameterError
+from onepass.cli.losses import LossArgument, WidthOption
+from onepass.cli.output import JsonOption, note, print_json, print_table, progress
+from onepass.errors import OnepassError, ParameterError
 from onepass.guide.diagnose import Finding
 from onepass.guide.evaluate import evaluate as evaluated
-from onepass.guide.files import known_rows, read
+from onepass.guide.evaluate import weights_of_rows
+from onepass.guide.files import Column, known_rows, numbers_or_names, read, rows_within
+from onepass.guide.plot import save
 from onepass.guide.recommend import table
 from onepass.runtime import checks, reduce
+
+MOST_ROWS = 1_000_000  # to be looked at, unless --rows says so
+MOST_BYTES = 1 << 25  # which they take; what is made of them takes many times that
 
 TableArgument = Annotated[
     Path | None,
@@ -35,24 +41,43 @@ InputOption = Annotated[
     typer.Option(
         metavar="COLUMN",
         help="The input; given again, or as a pattern such as 'logit_*', columns stand side by "
-        "side. The other tensors of a loss are options, too: --var, --input1, --anchor.",
+        "side. The other tensors of a loss are options, too (--var, --input1, --anchor), and so "
+        "are its parameters (--delta 2, --full, --weight 1,2,0.5).",
     ),
 ]
 TargetOption = Annotated[list[str] | None, typer.Option(metavar="COLUMN", help="The target.")]
 ClassesOption = Annotated[
     str | None,
-    typer.Option(metavar="A,B,...", help="The target's classes in the order of the input's."),
+    typer.Option(metavar="A,B,...", help="Names in the target to be read as 0, 1, ..."),
 ]
-LossOption = Annotated[
-    list[str] | None,
-    typer.Option(metavar="NAME=VALUE", help="An option of the loss: delta=2, weight=1,2,0.5."),
+SampleWeightOption = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="How much each row counts.")
 ]
-RowsOption = Annotated[int, typer.Option(min=1, help="Look at so many rows, the first ones.")]
+MaskOption = Annotated[
+    str | None, typer.Option(metavar="COLUMN", help="Rows where this is 0 do not count.")
+]
+RowsOption = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        metavar="N",
+        help="Look at so many rows, the first ones; otherwise at as many as take "
+        f"{MOST_BYTES >> 20} MiB, at most {MOST_ROWS:,}.",
+    ),
+]
 
 
 def recommend(
-    file: Annotated[Path, typer.Argument(help="CSV, Parquet, NPY, NPZ or safetensors.")],
-    target: Annotated[list[str], typer.Option(metavar="COLUMN", help="What is to be predicted.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV, Parquet, NPY, NPZ or safetensors.")
+    ],
+    target: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="COLUMN",
+            help="What is to be predicted; of a single column it need not be said.",
+        ),
+    ] = None,
     prediction: Annotated[
         list[str] | None,
         typer.Option(
@@ -60,23 +85,39 @@ def recommend(
             help="What a model predicts for it: its residuals say more; may be given again.",
         ),
     ] = None,
-    rows: RowsOption = 1_000_000,
+    rows: RowsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Which losses suit a target, best first, and why.
+    """Say which losses suit a target, best first, and why.
+
+    For example:
 
     onepass recommend houses.csv --target price --prediction estimate
     """
     files = arguments.Files(file)
-    wanted = files.stack(target)
+    wanted = files.stack(target or [_only_name(files, file)])
     predicted = files.stack(prediction) if prediction else None
-    block = read([*wanted.columns, *(predicted.columns if predicted else ())], rows)
-    truth = block[wanted.columns[0]] if len(wanted.columns) == 1 else wanted.tensor(block)
+    block = _first_rows([*wanted.columns, *(predicted.columns if predicted else ())], rows)
+    first = wanted.columns[0]
+    single = len(wanted.columns) == 1
+    truth = numbers_or_names(first, block[first]) if single else wanted.tensor(block)
     found = onepass.recommend(truth, predicted.tensor(block) if predicted else None)
     if json:
         print_json([recommendation.as_dict() for recommendation in found])
     else:
         Console().print(table(found))
+
+
+def _only_name(files: arguments.Files, path: Path) -> str:
+    names = [column.name for column in files.columns("*")]
+    if len(names) > 1:
+        raise ParameterError(f"give --target COLUMN: {path} has {', '.join(map(repr, names[:12]))}")
+    return names[0]
+
+
+def _first_rows(columns: Sequence[Column], rows: int | None) -> dict[Column, Any]:
+    """So many rows in memory, or as many as are enough to judge by."""
+    return read(columns, rows or min(MOST_ROWS, rows_within(columns, MOST_BYTES)))
 
 
 def diagnose(
@@ -85,29 +126,47 @@ def diagnose(
     file: TableArgument = None,
     input: InputOption = None,
     target: TargetOption = None,
+    sample_weight: SampleWeightOption = None,
+    mask: MaskOption = None,
     classes: ClassesOption = None,
-    option: LossOption = None,
-    rows: RowsOption = 1_000_000,
+    rows: RowsOption = None,
     json: JsonOption = False,
 ) -> None:
-    """What is wrong with what a loss is given.
+    """Find what is wrong with what a loss is given.
 
     Misuse, illegal values, outliers; exits with 1 if there is an error or a warning.
 
+    For example:
+
     onepass diagnose cross_entropy model.npz --input logits --target labels
     """
-    call = arguments.call(loss, file, context.args, input, target, classes, option)
-    block = read(call.data.columns(), rows)
-    tensors = {name: stack.tensor(block) for name, stack in call.data.tensors.items()}
-    findings = onepass.diagnose(call.loss, **tensors, **call.data.shared, **call.options)
+    named = arguments.Named(input, target, classes, sample_weight, mask)
+    call = arguments.call(loss, file, named, context.args)
+    tensors = _tensors(call, rows)
+    findings = onepass.diagnose(call.loss, **tensors, **call.options)
     if json:
         print_json([asdict(finding) for finding in findings])
     elif findings:
         _print_findings(findings)
     else:
-        typer.echo(f"nothing found: {call.loss.name} suits {len(next(iter(block.values())))} rows")
+        typer.echo(f"nothing found: {call.loss.name} suits {_rows_of(call, tensors)}")
     if any(finding.severity != "note" for finding in findings):
         raise typer.Exit(1)
+
+
+def _tensors(call: arguments.Call, rows: int | None) -> dict[str, Any]:
+    """The tensors of the call, of its first rows, and what weighs them."""
+    tensors = {**call.data.of(_first_rows(call.data.columns(), rows)), **call.data.shared}
+    with suppress(OnepassError):  # of tensors that do not fit, which is said of the call itself
+        tensors |= weights_of_rows(call.loss, {**tensors, **call.options})
+    return tensors
+
+
+def _rows_of(call: arguments.Call, tensors: dict[str, Any]) -> str:
+    """How many there were, in words."""
+    seen = len(tensors[next(iter(call.data.tensors))])
+    known = known_rows(call.data.columns())
+    return f"the first {seen:,} of {known:,} rows" if known and known > seen else f"{seen:,} rows"
 
 
 _COLOURS = {"error": "bold red", "warning": "bold yellow", "note": "bold blue"}
@@ -122,6 +181,45 @@ def _print_findings(findings: Sequence[Finding]) -> None:
         console.print(shown)
 
 
+def explain(
+    context: typer.Context,
+    loss: LossArgument,
+    file: TableArgument = None,
+    input: InputOption = None,
+    target: TargetOption = None,
+    sample_weight: SampleWeightOption = None,
+    mask: MaskOption = None,
+    classes: ClassesOption = None,
+    rows: RowsOption = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="FILE", help="Draw it: an svg, png or pdf file."),
+    ] = None,
+    width: WidthOption = "wide",
+    json: JsonOption = False,
+) -> None:
+    """Show where a loss and its gradient come from.
+
+    Which elements, classes and columns hold how much of them, and how that would be with other
+    losses.
+
+    For example:
+
+    onepass explain mse_loss houses.csv --input estimate --target price
+    """
+    named = arguments.Named(input, target, classes, sample_weight, mask)
+    call = arguments.call(loss, file, named, context.args)
+    explanation = onepass.explain(call.loss, **_tensors(call, rows), **call.options)
+    if output is not None:
+        save(explanation.plot(width=width), output)
+    if json:
+        print_json(explanation.as_dict())
+    elif output is not None:
+        typer.echo(f"written to {output}")
+    else:
+        Console().print(explanation)
+
+
 def evaluate(
     context: typer.Context,
     loss: LossArgument,
@@ -129,41 +227,34 @@ def evaluate(
     input: InputOption = None,
     target: TargetOption = None,
     reduction: Annotated[
-        str, typer.Option(help="mean, sum, batchmean, or none: see --output.")
+        str, typer.Option(metavar="NAME", help="mean, sum, batchmean, or none: see --output.")
     ] = "mean",
     by: Annotated[
         str | None, typer.Option(metavar="COLUMN", help="A value for each group of rows.")
     ] = None,
-    sample_weight: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="How much each row counts.")
-    ] = None,
-    mask: Annotated[
-        str | None, typer.Option(metavar="COLUMN", help="Rows where this is 0 do not count.")
-    ] = None,
+    sample_weight: SampleWeightOption = None,
+    mask: MaskOption = None,
     classes: ClassesOption = None,
-    option: LossOption = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help="Write the unreduced loss, as NPY."),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """The loss of files, which may be larger than memory.
+    """Compute the loss of files, which may be larger than memory.
+
+    For example:
 
     onepass evaluate mse_loss --input predictions.npy --target targets.npy
 
-    onepass evaluate huber_loss houses.csv --input estimate --target price --by city
+    onepass evaluate huber houses.csv --input estimate --target price --by city
     """
-    call = arguments.call(loss, file, context.args, input, target, classes, option)
+    named = arguments.Named(input, target, classes, sample_weight, mask)
+    call = arguments.call(loss, file, named, context.args)
     checks.reduction(call.loss.name, reduction, reduce.REDUCTIONS)
     if reduction == "none" and output is None:
         raise ParameterError("--reduction none is written to a file: give --output FILE.npy")
-    data = replace(
-        call.data,
-        sample_weight=call.files.stack([sample_weight]) if sample_weight else None,
-        mask=call.files.stack([mask]) if mask else None,
-        group=call.files.column(by) if by else None,
-    )
+    data = replace(call.data, group=call.files.column(by) if by else None)
     with progress(known_rows(data.columns())) as advance:
         totals = evaluated(call.loss, data, call.options, output, advance)
     shown = "mean" if reduction == "none" else reduction
@@ -174,3 +265,5 @@ def evaluate(
         print_table((by, "rows", shown), [tuple(row.values()) for row in rows])
     else:
         typer.echo(f"{rows[0]['value']:.8g}")
+    if any(row["value"] != row["value"] for row in rows):
+        note("nan: no row counts, or some hold nan; onepass diagnose says where, --mask leaves out")

@@ -10,6 +10,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
 from rich.text import Text
 
 from onepass.cli import arguments
@@ -17,6 +19,7 @@ from onepass.cli.output import JsonOption, print_json
 from onepass.define import Pointwise, Rowwise, Within
 from onepass.errors import ParameterError
 from onepass.formula.expression import CONSTANT, LEAVES, in_order
+from onepass.formula.operations import OPERATIONS
 from onepass.formula.program import program
 from onepass.guide import overview
 from onepass.guide.names import function_of, loss_named, parameters_of
@@ -29,13 +32,18 @@ LossArgument = Annotated[
 ]
 
 
+WidthOption = Annotated[str, typer.Option(metavar="WIDTH", help="wide, or narrow for a phone.")]
+_NARROW = 72  # columns below which words of a table of four columns would be broken
+
+
 def list_losses(json: JsonOption = False) -> None:
-    """All losses: what each takes and is best for.
+    """List all losses: what each takes and is best for.
 
     Those for continuous outputs first, then those for discrete outputs and rankings.
     """
     if not json:
-        Console().print(overview.overview())
+        console = Console()
+        console.print(overview.overview() if console.width >= _NARROW else _narrow_list())
         return
     print_json([
         {"loss": name, "outputs": title, **asdict(card), "properties": card.properties}
@@ -44,15 +52,28 @@ def list_losses(json: JsonOption = False) -> None:
     ])  # fmt: skip
 
 
+def _narrow_list() -> Text:
+    """What each loss is best for, one below the other."""
+    text = Text()
+    for title, cards in overview.tables().items():
+        text.append(f"{title}\n\n", "bold")
+        for name, card in cards.items():
+            text.append(f"{name}\n", "bold cyan").append(f"{card.best_for}\n\n")
+    text.rstrip()
+    return text
+
+
 def show(
     loss: LossArgument,
     source: Annotated[
         str | None,
-        typer.Option(metavar="ENGINE", help="Print instead the kernel (cpu), or the definition."),
+        typer.Option(
+            metavar="ENGINE", help="Print the kernel (cpu) or the definition (eager) instead."
+        ),
     ] = None,
     json: JsonOption = False,
 ) -> None:
-    """One loss: its card, arguments, definition and gradient.
+    """Show one loss: its card, arguments, definition and gradient.
 
     With --source cpu, the kernel that computes value and gradient in one pass.
     """
@@ -82,10 +103,13 @@ def plot(
     surface: Annotated[
         bool, typer.Option("--surface", help="Filled contours, of losses that have two axes.")
     ] = False,
+    width: WidthOption = "wide",
 ) -> None:
     """Draw value and gradient of a loss.
 
-    Its parameters are options, too. Several values of one make a family of curves:
+    Its parameters are options, too; several values of one make a family of curves.
+
+    For example:
 
     onepass plot huber_loss --delta 0.5 1 2 --against mse_loss -o huber.svg
     """
@@ -93,7 +117,7 @@ def plot(
         name: _one_or_more([arguments.value(text) for text in texts])
         for name, texts in arguments.extra(context.args).items()
     }
-    figure = plotted(loss, alternatives=against or (), surface=surface, **settings)
+    figure = plotted(loss, alternatives=against or (), surface=surface, width=width, **settings)
     save(figure, output)
     typer.echo(f"written to {output}")
 
@@ -150,7 +174,7 @@ def _gradient(loss: Pointwise) -> str:
         for node in in_order(*slopes.values())
         if node.operation in LEAVES and node.operation != CONSTANT
     }
-    steps = program(slopes, names, leaves, taken=())
+    steps = program(slopes, names, leaves, taken=OPERATIONS)
     lines = [f"{name} = {spelled(node, INFIX, steps.names)}" for name, node in steps.assignments]
     for name, slope in steps.results.items():
         text = steps.names.get(slope) or spelled(slope, INFIX, steps.names)
@@ -172,29 +196,30 @@ _CODE = {"definition": "Definition", "gradient": "Gradient"}
 
 
 def _print_description(described: Mapping[str, Any]) -> None:
-    console = Console(soft_wrap=True)
+    console = Console()
     console.print(Text(described["loss"], "bold cyan"))
-    console.print(Text(described["about"]))
-    _print_lines(console, "Card", [(name, _words(described[key])) for key, name in _CARD.items()])
-    _print_lines(console, "Arguments", [
+    paragraphs = described["about"].split("\n\n")
+    console.print(Text("\n\n".join(" ".join(words.split()) for words in paragraphs)))
+    _print_cells(console, "Card", [(name, _words(described[key])) for key, name in _CARD.items()])
+    _print_cells(console, "Arguments", [
         (name, f"= {about['default']}" if "default" in about else "", about.get("domain", ""))
         for name, about in described["parameters"].items()
     ])  # fmt: skip
     for key, title in _CODE.items():
         if described[key]:
             console.print(Text(f"\n{title}", "bold"))
-            console.print(Text(described[key].strip()))
+            console.print(Text(described[key].strip()), soft_wrap=True)
 
 
 def _words(content: str | Sequence[str]) -> str:
     return content if isinstance(content, str) else "; ".join(content)
 
 
-def _print_lines(console: Console, title: str, rows: Sequence[tuple[str, ...]]) -> None:
-    """Rows of cells, each column as wide as its widest; rows that say nothing are left out."""
-    said = [row for row in rows if any(row[1:]) or title == "Arguments"]
-    widths = [max(map(len, column)) for column in zip(*said, strict=True)]
+def _print_cells(console: Console, title: str, rows: Sequence[tuple[str, ...]]) -> None:
+    """Rows of cells under a title; those of the card that say nothing are left out."""
+    grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
+    for row in rows:
+        if any(row[1:]) or title == "Arguments":
+            grid.add_row(*map(Text, row))
     console.print(Text(f"\n{title}", "bold"))
-    for row in said:
-        cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        console.print(Text(f"  {'  '.join(cells)}".rstrip()))
+    console.print(Padding(grid, (0, 0, 0, 2), expand=False))

@@ -67,8 +67,13 @@ def progress(total: int | None) -> Iterator[Advance]:
         yield lambda done: bar.advance(task, done)
 
 
+def note(words: str) -> None:
+    """One line on the error stream beside what was asked for."""
+    typer.echo(f"onepass: {words}", err=True)
+
+
 def fail(problem: Exception | str, code: int) -> NoReturn:
     """End the program with one line on the error stream."""
     describe = getattr(problem, "format_message", problem.__str__)
-    typer.echo(f"onepass: {' '.join(describe().split())}", err=True)
+    note(" ".join(describe().split()))
     raise SystemExit(code)

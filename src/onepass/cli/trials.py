@@ -19,7 +19,8 @@ from onepass.guide.names import loss_named
 
 def demo(
     loss: Annotated[
-        list[str] | None, typer.Option(help="Only this loss; may be given again.")
+        list[str] | None,
+        typer.Option(metavar="LOSS", help="Only this loss; may be given again."),
     ] = None,
     json: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write everything to FILE.", dir_okay=False)
@@ -44,7 +45,9 @@ def demo(
 
 
 def bench(
-    loss: Annotated[list[str] | None, typer.Argument(help="Only these losses.")] = None,
+    loss: Annotated[
+        list[str] | None, typer.Argument(metavar="LOSS", help="Only these losses.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Time value and gradient against torch.nn.

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from onepass.define import Pointwise, Rowwise
 from onepass.errors import FileError, OnepassError, ParameterError, ShapeError
-from onepass.guide.files import Array, Column, Stack, blocks, labels
+from onepass.guide.files import Array, Column, Stack, blocks, labels, rows_within
 from onepass.guide.names import arguments_of, function_of, loss_named, parameters_of
 from onepass.runtime import reduce
 
@@ -72,11 +72,6 @@ class Data:
         stacks = [*self.tensors.values(), self.sample_weight, self.mask]
         found = [column for stack in stacks if stack for column in stack.columns]
         return list(dict.fromkeys([*found, self.group] if self.group else found))
-
-    def rows_of_block(self) -> int:
-        """As many rows as fit into a block, judged by the first one."""
-        first = next(blocks(self.columns(), 1))
-        return max(1, BLOCK // sum(array.nbytes for array in first.values()))
 
     def of(self, block: dict[Column, Array]) -> dict[str, Tensor]:
         """The tensors of a block by the names of the arguments; only the target keeps integers."""
@@ -131,9 +126,10 @@ class _Terms:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor, list[Any] | None]]:
         start, group = 0, self.data.group
-        for block in blocks(self.data.columns(), self.data.rows_of_block()):
+        columns = self.data.columns()
+        for block in blocks(columns, rows_within(columns, BLOCK)):
             tensors = self.data.of(block)
-            weights = self._weights(tensors)
+            weights = weights_of_rows(self.loss, {**tensors, **self.data.shared, **self.options})
             with _positions_from(start):
                 values = self._unreduced(tensors, **weights)
             self._check_rows(values, len(next(iter(block.values()))))
@@ -152,23 +148,6 @@ class _Terms:
                 f"{self.loss.name}: {rows} rows have a loss of shape {tuple(values.shape)}, so a "
                 "row has none of its own. Give an array with an axis more, or several columns."
             )
-
-    def _weights(self, tensors: Block) -> dict[str, Tensor]:
-        """The sample weights and the mask, shaped to go along with the rows."""
-        given = {name: tensors[name] for name in _WEIGHING if name in tensors}
-        if not given:
-            return {}
-        axes = self._axes(tensors)
-        shaped = {n: t.reshape(*t.shape, *(1,) * (axes - t.dim())) for n, t in given.items()}
-        return {n: t.bool() if n == "mask" else t for n, t in shaped.items()}
-
-    def _axes(self, tensors: Block) -> int:
-        """Of the unreduced loss, found without data: what the mask hides may be illegal."""
-        everything = {**tensors, **self.data.shared, **self.options}
-        for name in _WEIGHING:
-            everything.pop(name, None)
-        shapes = {n: t.to("meta") if isinstance(t, Tensor) else t for n, t in everything.items()}
-        return self.function(**shapes, reduction="none").dim()
 
     def _counts(
         self,
@@ -192,6 +171,25 @@ class _Terms:
             return None
         ignored = self.settings["ignore_index"]
         return self.loss.counts(target, weight, _IGNORED if ignored is None else ignored)
+
+
+def weights_of_rows(loss: Pointwise | Rowwise, arguments: Mapping[str, Any]) -> dict[str, Tensor]:
+    """The sample weights and the mask among the arguments, shaped to go along with the rows.
+
+    Raises what the loss raises for shapes that do not suit it.
+    """
+    given = {name: arguments[name] for name in _WEIGHING if name in arguments}
+    if not given:
+        return {}
+    # How many axes the unreduced loss has, found without data: what a mask hides may be illegal.
+    shapes = {
+        name: thing.to("meta") if isinstance(thing, Tensor) else thing
+        for name, thing in arguments.items()
+        if name not in (*_WEIGHING, "reduction")
+    }
+    axes = function_of(loss)(**shapes, reduction="none").dim()
+    shaped = {n: t.reshape(*t.shape, *(1,) * (axes - t.dim())) for n, t in given.items()}
+    return {n: t.bool() if n == "mask" else t for n, t in shaped.items()}
 
 
 @contextmanager

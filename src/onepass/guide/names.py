@@ -78,8 +78,10 @@ def loss_named(thing: Any) -> Pointwise | Rowwise:
 
 
 def _closest(name: str, known: Mapping[str, Pointwise | Rowwise]) -> str | None:
+    """What is spelled alike, or the only one that begins with the name."""
     close = difflib.get_close_matches(name, known, 1)
-    return known[close[0]].name if close else None
+    begin = {loss.name for alias, loss in known.items() if name and alias.startswith(name)}
+    return known[close[0]].name if close else begin.pop() if len(begin) == 1 else None
 
 
 def _name_of(thing: Any) -> str:

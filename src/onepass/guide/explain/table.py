@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Group, RenderableType
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -112,7 +113,7 @@ def _groups(shown: Explanation, by: str) -> Table:
 _WHOLE = ("elements", "mean loss", "of the loss")
 
 
-def _remarks(shown: Explanation) -> Iterable[Text]:
+def _remarks(shown: Explanation) -> Iterable[RenderableType]:
     """What a robust loss would discount, and which relatives do not take these tensors."""
     robust = shown.robust
     if robust is not None:
@@ -123,5 +124,6 @@ def _remarks(shown: Explanation) -> Iterable[Text]:
             f"{robust.elements:,} elements. Furthest off: {furthest}"
         )
     if shown.refused:
-        lines = [f"  {name}: {why}" for name, why in shown.refused.items()]
-        yield Text("\n".join(["Relatives that these tensors do not suit", *lines]), "dim")
+        lines = [f"{name}: {why}" for name, why in shown.refused.items()]
+        yield Text("Relatives that these tensors do not suit", "dim")
+        yield Padding(Text("\n".join(lines), "dim"), (0, 0, 0, 2), expand=False)

@@ -18,7 +18,15 @@ from pathlib import Path
 
 from onepass.errors import FileError
 from onepass.guide.files.arrays import Npy, Npz, Safetensors
-from onepass.guide.files.columns import Stack, blocks, known_rows, labels, read
+from onepass.guide.files.columns import (
+    Stack,
+    blocks,
+    known_rows,
+    labels,
+    numbers_or_names,
+    read,
+    rows_within,
+)
 from onepass.guide.files.file import Array, Column, File
 from onepass.guide.files.tables import Csv, Parquet
 
@@ -31,8 +39,10 @@ __all__ = [
     "blocks",
     "known_rows",
     "labels",
+    "numbers_or_names",
     "open_file",
     "read",
+    "rows_within",
 ]
 
 FILES: Mapping[str, type[File]] = {

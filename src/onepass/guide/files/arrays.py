@@ -19,7 +19,7 @@ _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,
 }
-_RECORDS = "it holds records; write an array for each field"
+_RECORDS = "records; write an array for each field"
 
 
 class Npy(File):
@@ -45,7 +45,7 @@ class Npy(File):
                 yield from ((block,) for block in header.blocks(file, rows))
 
     def _header(self, file: IO[bytes]) -> Header:
-        return read_header(file, self.path.stat().st_size)
+        return read_header(file, self.path.stat().st_size, "it")
 
     def _mapped(self, length: int, rows: int) -> Iterator[Block]:
         """A map of its own for each block: what was read stays in memory as long as its map."""
@@ -90,7 +90,7 @@ def _member(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[IO[bytes], He
             f"{name!r} would grow from {member.compress_size} to {member.file_size} bytes"
         )
     with archive.open(member) as file:
-        yield file, read_header(file, member.file_size)
+        yield file, read_header(file, member.file_size, repr(name))
 
 
 class Safetensors(File):
@@ -105,7 +105,7 @@ class Safetensors(File):
     def _rows(self, name: str) -> int:
         with self._opened() as file:
             shape = file.get_slice(name).get_shape()
-        _check_shape(shape)
+        _check_shape(shape, repr(name))
         return shape[0]
 
     def _blocks(self, names: Sequence[str], rows: int) -> Iterator[Block]:
@@ -140,25 +140,25 @@ class Header:
             yield block
 
 
-def read_header(file: IO[bytes], size: int) -> Header:
+def read_header(file: IO[bytes], size: int, name: str) -> Header:
     """The header of an array that takes, with the header, at most `size` bytes."""
     version = np.lib.format.read_magic(file)
     if version not in _HEADERS:
-        raise ValueError(_RECORDS)  # the reason for there being a third version
+        raise ValueError(f"{name} holds {_RECORDS}")  # the reason for there being a third version
     shape, by_column, dtype = _HEADERS[version](file)
     if dtype.hasobject:
-        raise ValueError("it holds Python objects, which only pickle could load")
+        raise ValueError(f"{name} holds Python objects, which only pickle could load")
     if dtype.names or dtype.subdtype:
-        raise ValueError(_RECORDS)
-    _check_shape(shape)
+        raise ValueError(f"{name} holds {_RECORDS}")
+    _check_shape(shape, name)
     promised, there = math.prod(shape) * dtype.itemsize, size - file.tell()
     if promised > there:
-        raise ValueError(f"it promises {promised} bytes and has {there}")
+        raise ValueError(f"{name} promises {promised} bytes and has {there}")
     return Header(shape, by_column and len(shape) > 1, dtype)
 
 
-def _check_shape(shape: Sequence[int]) -> None:
+def _check_shape(shape: Sequence[int], name: str) -> None:
     if not shape:
-        raise ValueError("it holds a single number, not rows")
+        raise ValueError(f"{name} holds a single number, not rows")
     if min(shape) < 1:
-        raise ValueError(f"it holds nothing, its shape is {tuple(shape)}")
+        raise ValueError(f"{name} holds nothing, its shape is {tuple(shape)}")

@@ -45,6 +45,12 @@ def read(columns: Sequence[Column], rows: int) -> dict[Column, Array]:
     return first
 
 
+def rows_within(columns: Sequence[Column], size: int) -> int:
+    """How many rows fit into `size` bytes, at least one, judged by the first. Raises FileError."""
+    first = next(blocks(columns, 1))
+    return max(1, size // sum(array.nbytes for array in first.values()))
+
+
 def _refuse(missing: Sequence[Column]) -> None:
     if missing:
         raise FileError(f"{missing[0]} holds no rows, or nothing but nan")
@@ -113,7 +119,7 @@ def _tensor(column: Column, array: np.ndarray[Any, Any]) -> Tensor:
     if kind not in "biufc":
         raise FileError(f"{column} is not numeric: {_oddity(array)}")
     if kind == "u" and size > 1:
-        array = array.astype(np.int64)
+        array = array.astype(np.int64 if array.max() <= np.iinfo(np.int64).max else np.float64)
     elif kind == "f" and size > 8:
         array = array.astype(np.float64)
     native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
@@ -139,8 +145,21 @@ def _oddity(array: np.ndarray[Any, Any]) -> str:
     names = sorted({value for value in values if isinstance(value, str)})
     hints = [hint for spelling, hint in _SPELLINGS.items() if re.fullmatch(spelling, odd)]
     if not hints and 0 < len(names) <= SHOWN and not any(map(is_number, names)):
-        hints = [f"for classes write --classes {','.join(names)} in the order of the input's"]
+        places = f"0 to {len(names) - 1}"
+        hints = [f"to read it as classes {places} write --classes {','.join(names)}"]
     return "; ".join([f"it holds {odd!r:.60}", *hints[:1]])
+
+
+def numbers_or_names(column: Column, array: Array) -> Array:
+    """The same, if its text names classes. Raises FileError for text that is to be numbers."""
+    if isinstance(array, Tensor) or array.dtype.kind not in "OU":
+        return array
+    names = {value for value in array.ravel().tolist() if isinstance(value, str)}
+    numeric = sum(map(is_number, names))
+    spelled = any(re.fullmatch(spelling, name) for name in names for spelling in _SPELLINGS)
+    if spelled or 0 < numeric < len(names):
+        raise FileError(f"{column} is neither numbers nor names: {_oddity(array)}")
+    return array
 
 
 def _all_nan(array: Array) -> bool:

@@ -75,12 +75,12 @@ class File:
             yield
         except (FileError, ModuleNotFoundError):
             raise
-        except UnicodeDecodeError as error:
-            raise FileError(f"{self.path}: no {self.kind} file: it is not UTF-8 text") from error
         except Exception as error:  # of whatever type a parser's errors are
             if isinstance(error, OSError) and error.strerror:  # the file may be what it should
                 raise FileError(f"{self.path}: {error.strerror}") from error
-            raise FileError(f"{self.path}: no {self.kind} file: {one_line(error)}") from error
+            raise FileError(
+                f"{self.path} is not readable as {self.kind}: {one_line(error)}"
+            ) from error
 
     def _names(self) -> list[str]:
         raise NotImplementedError

@@ -79,12 +79,18 @@ class Csv(File):
         with self.path.open("rb") as file:
             head = file.read(HEAD)
         line = head.partition(b"\n")[0]
-        if b"\0" in line:
-            raise ValueError("it is not text")
+        if not _is_text(line):
+            raise ValueError("it is not UTF-8 text")
         if len(line) == HEAD:
             raise ValueError(f"its first line does not end within {HEAD} bytes")
-        line.decode("utf-8")
         return head.decode("utf-8", errors="replace")
+
+
+def _is_text(line: bytes) -> bool:
+    try:
+        return "\0" not in line.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
 
 
 class Parquet(File):
