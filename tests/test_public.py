@@ -15,7 +15,7 @@ from onepass import functional, nn
 ROOT = Path(onepass.__file__).parent
 PUBLIC = [
     "COUNT", "Card", "Depending", "DeviceError", "Domain", "DomainError", "DtypeError",
-    "EngineError", "EngineWarning", "FormulaError", "LOG_PROBABILITY", "NONNEGATIVE",
+    "EngineError", "EngineWarning", "FileError", "FormulaError", "LOG_PROBABILITY", "NONNEGATIVE",
     "OnepassError", "POSITIVE", "PROBABILITY", "ParameterError", "Pointwise", "REAL", "SIGN",
     "ShapeError", "VARIANCE", "catalogue", "checking", "empty_cache", "enforced", "engine",
     "functional", "get", "nn", "pointwise", "with_slope",

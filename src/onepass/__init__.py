@@ -30,6 +30,7 @@ from onepass.errors import DomainError as DomainError
 from onepass.errors import DtypeError as DtypeError
 from onepass.errors import EngineError as EngineError
 from onepass.errors import EngineWarning as EngineWarning
+from onepass.errors import FileError as FileError
 from onepass.errors import FormulaError as FormulaError
 from onepass.errors import OnepassError as OnepassError
 from onepass.errors import ParameterError as ParameterError

@@ -627,6 +627,20 @@ def assert_whole(shown):
 
 
 @pytest.mark.parametrize("loss", LOSSES)
+def test_the_narrow_table_fits_into_50_columns_without_broken_words(loss):
+    shown = explain(loss, **tensors_of(loss))
+    texts = []
+    for columns in (50, 200):
+        console = Console(width=columns, color_system=None)
+        with console.capture() as capture:
+            console.print(shown if columns == 50 else shown.table(width="narrow"))
+        texts.append(capture.get())
+    assert all(len(line) <= 50 for line in texts[0].splitlines())
+    assert texts[0].replace("─", "").split() == texts[1].replace("─", "").split()
+    assert f"{shown.largest[0].share:.1%}" in texts[0]
+
+
+@pytest.mark.parametrize("loss", LOSSES)
 def test_the_table_fits_into_80_columns(loss):
     shown = explain(loss, **tensors_of(loss))
     assert_fits(shown)
@@ -726,6 +740,8 @@ def test_what_has_no_gradient_says_so():
 def test_a_width_that_there_is_not():
     with pytest.raises(ParameterError, match="`width` must be one of wide, narrow; got 'broad'"):
         explain("mse_loss", torch.ones(3), torch.zeros(3)).plot(width="broad")
+    with pytest.raises(ParameterError, match="table: `width` must be one of wide, narrow"):
+        explain("mse_loss", torch.ones(3), torch.zeros(3)).table(width="broad")
 
 
 def test_without_matplotlib_the_rest_is_there(monkeypatch):

@@ -16,6 +16,7 @@ from onepass.guide.diagnose.values import Array, numbers
 _FEW = 4  # elements from which on it is hardly chance that none is negative
 _OFF = 100.0  # how many times the targets the rates may be before they are no rates
 _OFF_OF_FEW = 1e6  # the same, where there are so few
+_HUGE = 1e30  # a rate from which on float32 soon overflows
 
 
 # --- kl_div ---------------------------------------------------------------------------------------
@@ -164,14 +165,13 @@ def rates_as_logarithms(batch: Batch) -> Finding | None:
     if not count / 4 <= mean <= 4 * count or rate <= off * (count + 1):
         return None
     return Finding(
-        "warning" if math.isfinite(float(np.exp(min(input.high, 800.0)))) and rate < 1e30 else
-        "error",
+        "warning" if rate < _HUGE else "error",
         "`input` looks like rates; with log_input=True their logarithms are wanted.",
         f"`input` lies in {input.span()} with mean {mean:.4g}, the counts have mean {count:.4g}, "
         f"but exp(input) has mean {rate:.4g}",
         "a few large rates decide the gradient, or overflow to inf",
         batch.call(log_input="False"),
-    )  # fmt: skip
+    )
 
 
 @pattern(domain=NONNEGATIVE, explains=FloatingPointError)

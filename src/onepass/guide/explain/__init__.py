@@ -13,17 +13,21 @@ from dataclasses import asdict, dataclass
 from io import StringIO
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
+from onepass.errors import ParameterError
 from onepass.guide.diagnose.batch import Batch
 from onepass.guide.explain import parts, picture, table
 from onepass.guide.explain.parts import TOPS, Element, Group, Robust, Spread
 from onepass.guide.names import arguments_of, loss_named
+from onepass.guide.plot.draw import SIZES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["Element", "Explanation", "Group", "Robust", "Spread", "explain"]
+
+_WIDE = 72  # columns that the wide table needs
 
 
 @dataclass(frozen=True)
@@ -59,23 +63,28 @@ class Explanation:
     groups: Mapping[str, list[Group]]
     robust: Robust | None
 
-    def table(self) -> RenderableType:
-        """Everything for a terminal of 80 columns or more: `rich.print(explanation.table())`."""
-        return table.table(self)
+    def table(self, *, width: str = "wide") -> RenderableType:
+        """Everything for a terminal: `rich.print(explanation.table())`.
+
+        `width` is "wide", for 80 columns or more, or "narrow", for 50.
+        """
+        _refuse_width("table", width)
+        return table.table(self, narrow=width == "narrow")
 
     def plot(self, *, width: str = "wide") -> Figure:
         """The shares of the largest elements, and groups or the elements themselves.
 
         `width` is "wide", or "narrow" for a phone. ModuleNotFoundError without matplotlib.
         """
+        _refuse_width("plot", width)
         return picture.figure(self, width)
 
     def as_dict(self) -> dict[str, Any]:
         """Everything in what JSON knows; a number that is not finite is None."""
         return _plain({"tops": TOPS, **asdict(self)})
 
-    def __rich__(self) -> RenderableType:
-        return self.table()
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        yield self.table(width="wide" if options.max_width >= _WIDE else "narrow")
 
     def __str__(self) -> str:
         written = StringIO()
@@ -114,6 +123,11 @@ def explain(loss: Any, *tensors: Any, **options: Any) -> Explanation:
         parts.groups(sizes),
         parts.robust(sizes),
     )
+
+
+def _refuse_width(of: str, given: str) -> None:
+    if given not in SIZES:
+        raise ParameterError(f"{of}: `width` must be one of {', '.join(SIZES)}; got {given!r:.60}.")
 
 
 def _plain(thing: Any) -> Any:

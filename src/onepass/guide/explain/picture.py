@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from onepass.errors import ParameterError
 from onepass.guide.explain.table import place_in_words
-from onepass.guide.plot.draw import COLORS, DASHES, FONT, GREY, SIZES, canvas, entitle, furnish
+from onepass.guide.plot.draw import COLORS, DASHES, FONT, GREY, canvas, entitle, furnish
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,8 +28,6 @@ _SHARE = "share of the gradient"
 
 def figure(shown: Explanation, width: str) -> Figure:
     """On one panel who holds how much of the gradient, on the other which groups or elements."""
-    if width not in SIZES:
-        raise ParameterError(f"plot: `width` must be one of {', '.join(SIZES)}; got {width!r}.")
     drawn, (left, right) = canvas(width)
     _curves(left, shown)
     _bars(right, shown)

@@ -22,14 +22,14 @@ _ROWS = 5  # of elements and groups; the rest is in as_dict()
 _BAR = 12
 
 
-def table(shown: Explanation) -> Group:
-    """Everything that there is to be said."""
+def table(shown: Explanation, *, narrow: bool) -> Group:
+    """Everything that there is to be said; if narrow, the columns that matter most."""
     parts: list[RenderableType] = [_head(shown)]
     if shown.spread.elements:
-        parts.append(_spreads(shown))
+        parts.append(_spreads(shown, narrow=narrow))
     if shown.largest:
-        parts.append(_largest(shown))
-    parts += [_groups(shown, by) for by in shown.groups]
+        parts.append(_largest(shown, narrow=narrow))
+    parts += [_groups(shown, by, narrow=narrow) for by in shown.groups]
     parts += _remarks(shown)
     return Group(*parts)
 
@@ -64,42 +64,47 @@ def _head(shown: Explanation) -> Text:
     return text
 
 
-def _spreads(shown: Explanation) -> Table:
+def _spreads(shown: Explanation, *, narrow: bool) -> Table:
     """What the largest elements hold, under the loss and its relatives."""
     counts = [math.ceil(top * shown.spread.elements) for top in TOPS]
     tops = [f"{count:,} ({top:.0%})" for count, top in zip(counts, TOPS, strict=True)]
     title = f"What the largest {' and '.join(tops)} of the elements hold"
-    heads = [f"{of},\ntop {top:.0%}" for of in ("loss", "gradient") for top in TOPS]
-    made = _table(title, "loss", "value", *heads)
+    of_loss, of_gradient = (
+        [f"{of},\ntop {top:.0%}" for top in TOPS] for of in ("loss", "gradient")
+    )
+    made = _table(title, "loss", *(() if narrow else ("value", *of_loss)), *of_gradient)
     for place, spread in enumerate((shown.spread, *shown.relatives)):
-        made.add_row(*_spread(spread, shown), style=None if place else "bold")
+        made.add_row(*_spread(spread, shown, narrow=narrow), style=None if place else "bold")
     return made
 
 
-def _spread(spread: Spread, shown: Explanation) -> Iterable[str | Text]:
+def _spread(spread: Spread, shown: Explanation, *, narrow: bool) -> Iterable[str | Text]:
     others = spread.elements != shown.spread.elements
     yield Text.assemble(fold(spread.name), (f"\nof {spread.elements:,}" if others else "", "dim"))
-    yield f"{spread.value:.4g}"
-    yield from (f"{share:.0%}" for share in (*spread.loss, *spread.gradient))
+    if not narrow:
+        yield f"{spread.value:.4g}"
+        yield from (f"{share:.0%}" for share in spread.loss)
+    yield from (f"{share:.0%}" for share in spread.gradient)
 
 
-def _largest(shown: Explanation) -> Table:
+def _largest(shown: Explanation, *, narrow: bool) -> Table:
     """The elements that pull hardest."""
     first = shown.largest[0]
     title = "The largest gradients" if first.share else "No gradient; the largest losses"
-    made = _table(title, "element", *first.numbers, "loss", "gradient", "share")
+    names = () if narrow else tuple(first.numbers)
+    made = _table(title, "element", *names, "loss", "gradient", "share")
     for element in shown.largest[:_ROWS]:
-        held = [f"{element.numbers[name]:.4g}" for name in first.numbers]
+        held = [f"{element.numbers[name]:.4g}" for name in names]
         loss, gradient = f"{element.loss:.4g}", f"{element.gradient:.3g}"
         made.add_row(place_in_words(element.place), *held, loss, gradient, f"{element.share:.1%}")
     return made
 
 
-def _groups(shown: Explanation, by: str) -> Table:
+def _groups(shown: Explanation, by: str, *, narrow: bool) -> Table:
     """Classes or columns."""
     groups = shown.groups[by]
     title = f"By {by}" + (f", the {_ROWS} largest" if len(groups) > _ROWS else "")
-    whole = groups[0].loss is not None
+    whole = groups[0].loss is not None and not narrow
     made = _table(title, by, *(_WHOLE if whole else ()), "of the gradient")
     most = groups[0].gradient or 1.0
     for group in groups[:_ROWS]:
