@@ -579,10 +579,10 @@ def test_equal_largest_differences_share_the_slope():
 
 
 def test_rows_of_many_tiles():
-    rows_of_many_tiles()
+    assert_many_tiles_are_torchs()
 
 
-def rows_of_many_tiles():
+def assert_many_tiles_are_torchs():
     assert_distance_is_torchs(cosine, [(1500, 8)], curved=False)
     assert_distance_is_torchs(squared, [(1500, 8)], curved=False)
 
@@ -776,7 +776,7 @@ MUTANTS = [
     ("near * p + far * n - own_a * a", "near * p + far * n", assert_cosines_are_torchs),
     ("near * a + other * n", "near * a - other * n", assert_cosines_are_torchs),
     ("far + float64(an)", "float64(an)", assert_cosines_are_torchs),
-    ("block * at_once\n", "block * at_once + (block == 3)\n", rows_of_many_tiles),
+    ("block * at_once\n", "block * at_once + (block == 3)\n", assert_many_tiles_are_torchs),
 ]  # fmt: skip
 
 
