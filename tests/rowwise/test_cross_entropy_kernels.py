@@ -188,13 +188,23 @@ MUTANTS = {
         labelled("plain", FEW),
     ),
     "classes behind the label left out": (
-        "others = others + exponentials(input_at, gradient_input_at, at + 1, end, top, cap)",
-        "others = others + 0.0",
+        "total = total + exponentials(input_at, gradient_input_at, split + 1, stop, top, cap)",
+        "total = total + 0.0",
         labelled("plain", LAST),
     ),
-    "last run skipped": (
-        "for run in range(first, end, RUN):",
-        "for run in range(first, max(end - RUN, first + 1), RUN):",
+    "last piece skipped": (
+        "for start in range(first, end, piece):",
+        "for start in range(first, max(end - piece, first + 1), piece):",
+        long_rows,
+    ),
+    "pieces before a larger logit not rescaled": (
+        "total = total * float64(decay(top - peak))",
+        "total = total * 1.0",
+        long_rows,
+    ),
+    "pieces before a larger logit with slopes of their own": (
+        "factor = common * decay(apart(read(peaks_at, number), top))",
+        "factor = common",
         long_rows,
     ),
     "last row skipped": (
@@ -238,8 +248,8 @@ MUTANTS = {
         ignored,
     ),
     "exponentials not shifted": (
-        "e = exp(apart(logit(input_at, i, cap), top))",
-        "e = exp(logit(input_at, i, cap)) * exp(-top)",
+        "e = grown(logit(input_at, i, cap), base)",
+        "e = exp(logit(input_at, i, cap)) * exp(-base)",
         large_logits,
     ),
     "one class too many": (

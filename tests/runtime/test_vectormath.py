@@ -23,7 +23,7 @@ from onepass.runtime import intrinsics, vectormath
 INF, NAN = math.inf, math.nan
 REAL = {32: np.float32, 64: np.float64}
 SMOOTH = [
-    *("exp", "expm1", "log", "log1p", "log2", "log10"),
+    *("decay", "exp", "expm1", "log", "log1p", "log2", "log10"),
     *("sigmoid", "softplus", "log_sigmoid", "tanh", "erf"),
 ]
 STRAIGHT = [name for name, _ in vectormath.by_name().items()]
@@ -108,6 +108,7 @@ def ulps(got, want):
 # Accuracy, float32
 
 EXACT = {
+    "decay": np.exp,
     "exp": np.exp,
     "log": np.log,
     "log1p": np.log1p,
@@ -133,7 +134,7 @@ def every_exponent():
 
 @pytest.mark.parametrize("name", EXACT)
 def test_float32_is_accurate_in_every_exponent(name):
-    x = every_exponent()
+    x = -np.abs(every_exponent()) if name == "decay" else every_exponent()
     got = evaluated(name, x)
     with np.errstate(all="ignore"):
         want = EXACT[name](x.astype(np.float64))
@@ -169,6 +170,7 @@ def test_logaddexp_is_accurate_beside_the_larger_operand(width):
 # Accuracy, float64
 
 PRECISE = {
+    "decay": mpmath.exp,
     "exp": mpmath.exp,
     "log": mpmath.log,
     "log1p": mpmath.log1p,
@@ -194,6 +196,8 @@ def stratified(name):
     x = np.concatenate([every, bends])
     if name.startswith("log") and name not in ("log1p", "log_sigmoid"):
         return np.concatenate([x, 1 + rng.normal(0, 0.1, 500)])
+    if name == "decay":
+        return -x[x < 709]
     x = np.concatenate([x, -x])
     return x[x > -1] if name == "log1p" else x[np.abs(x) < 709]
 
@@ -234,6 +238,7 @@ def test_float64_gamma_functions_are_accurate(name, exact):
 
 LIMITS = [
     ("exp", -INF, 0.0), ("exp", INF, INF), ("exp", 0.0, 1.0), ("exp", -1e4, 0.0), ("exp", 1e4, INF),
+    ("decay", -INF, 0.0), ("decay", -1e4, 0.0), ("decay", 0.0, 1.0), ("decay", -0.0, 1.0),
     ("log", 0.0, -INF), ("log", -0.0, -INF), ("log", -1.0, NAN), ("log", -INF, NAN),
     ("log", INF, INF), ("log", 1.0, 0.0), ("log2", 8.0, 3.0), ("log2", 2.0**-20, -20.0),
     ("log2", 0.0, -INF), ("log2", INF, INF), ("log10", 0.0, -INF), ("log10", -1.0, NAN),

@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping
 from types import FunctionType
 from typing import Any
 
-_FUNCTIONS = ("exp", "log", "log1p", "power", "sign", "tanh")
+import torch
+
+_FUNCTIONS = ("decay", "exp", "log", "log1p", "power", "sign", "tanh")
 _HALF = ("float16", "bfloat16")
 _LOSSES = "onepass.rowwise."
 
@@ -29,6 +31,7 @@ def _words(dtype: str, output: str) -> Iterator[str]:
     yield f"load, store = {f'read_{dtype}, write_{dtype}' if half else 'read, write'}"
     yield f"store_value = {f'write_{output}' if output in _HALF else 'write'}"
     yield f"KEEPS = {not half}"
+    yield f"utmost = {torch.finfo(getattr(torch, precision)).max}"
     bits = precision.removeprefix("float")
     yield f"{', '.join(_FUNCTIONS)} = {', '.join(name + bits for name in _FUNCTIONS)}"
 

@@ -36,6 +36,7 @@ float64: Any
 int32: Any
 int64: Any
 inf: Any
+utmost: Any  # the largest finite real
 nan: Any
 
 load: Any  # (pointer, index): an element of the tensors, as a `real`
@@ -58,6 +59,7 @@ negation: Any
 sqrt: Any
 where: Any
 
+decay: Any  # exp of what is not positive
 exp: Any
 exp64: Any  # in float64, whatever the precision of the arithmetic
 log: Any

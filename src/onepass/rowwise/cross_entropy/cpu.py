@@ -165,7 +165,7 @@ def values(
 
 def rereads():
     """Whether logits are needed again where their slopes will stand."""
-    return IN_PLACE and (CAPPED or GRADIENT_TARGET)
+    return IN_PLACE and (CAPPED or SMOOTHED or GRADIENT_TARGET)
 
 
 def with_limit(top, whole):
@@ -179,6 +179,16 @@ def with_limit(top, whole):
 def apart(x, top):
     """x - top, 0 where they are the same infinity."""
     return where(x == top, real(0.0), x - top)
+
+
+def finite(top):
+    return where(top < real(-utmost), real(-utmost), where(top > real(utmost), real(utmost), top))
+
+
+def grown(x, base):
+    """exp(x - base) for a finite base that no finite x is above; 1 where x is infinite."""
+    distance = x - base
+    return decay(where(distance > real(0.0), real(0.0), distance))
 
 
 def flattened(capped, cap):
@@ -198,6 +208,9 @@ def along(
     z_loss, cap = real(z_loss), real(cap)
     top_at, own_at, others_at = room(cap, TILE), room(cap, TILE), room(cap, TILE)
     short_at, common_at, label_at = room(cap, TILE), room(cap, TILE), room(int32(0), TILE)
+    peaks_at = room(cap, TILE)
+    piece = max(RUN, (classes + TILE - 1) // TILE)
+    pieces = (classes + piece - 1) // piece
     block = turn(turn_at)
     while block * at_once < rows:
         row = block * at_once
@@ -211,12 +224,12 @@ def along(
             first, label = (row + p) * classes, read(label_at, p)
             if label >= 0:
                 at, end = first + label, first + classes
-                top = top_of(input_at, first, end, cap)
+                top, others = peaks(
+                    input_at, gradient_input_at, peaks_at, p * pieces, first, at, end, piece, cap
+                )
                 if SMOOTHED:
                     short = shortfall(input_at, class_weight_at, first, end, top, cap)
                     write(short_at, p, spread * short)
-                others = exponentials(input_at, gradient_input_at, first, at, top, cap)
-                others = others + exponentials(input_at, gradient_input_at, at + 1, end, top, cap)
                 write(top_at, p, top)
                 write(others_at, p, real(others))
                 write(own_at, p, apart(logit(input_at, at, cap), top))
@@ -233,8 +246,9 @@ def along(
                     if CAPPED:
                         slope = slope * flattened(logit(input_at, at, cap), cap)
                     slopes(
-                        input_at, class_weight_at, gradient_input_at, first, first + classes,
-                        read(top_at, p), read(common_at, p), read(short_at, p), cap,
+                        input_at, class_weight_at, gradient_input_at, peaks_at, p * pieces, first,
+                        first + classes, piece, read(top_at, p), read(common_at, p),
+                        read(short_at, p), cap,
                     )  # fmt: skip
                     store(gradient_input_at, at, slope)
                 else:
@@ -249,13 +263,30 @@ def top_of(input_at, first, end, cap):
     return cap * tanh(top / cap) if CAPPED else top
 
 
+def peaks(input_at, gradient_input_at, peaks_at, number, first, at, end, piece, cap):
+    """The largest logit and the sum of the exponentials relative to it."""
+    top, total = real(-inf), float64(0.0)
+    for start in range(first, end, piece):
+        stop = min(start + piece, end)
+        peak = largest(top, top_of(input_at, start, stop, cap))
+        if peak > top:
+            total = total * float64(decay(top - peak))
+            top = peak
+        write(peaks_at, number, top)
+        number = number + 1
+        split = at if start <= at < stop else stop
+        total = total + exponentials(input_at, gradient_input_at, start, split, top, cap)
+        total = total + exponentials(input_at, gradient_input_at, split + 1, stop, top, cap)
+    return top, total
+
+
 def exponentials(input_at, gradient_input_at, first, end, top, cap):
     """Their sum; each is kept where its slope will stand."""
-    total = float64(0.0)
+    total, base = float64(0.0), finite(top)
     for run in range(first, end, RUN):
         part = real(0.0)
         for i in range(run, min(run + RUN, end)):
-            e = exp(apart(logit(input_at, i, cap), top))
+            e = grown(logit(input_at, i, cap), base)
             part = accumulate(part, e)
             if GRADIENT_INPUT and KEEPS and not rereads():
                 store(gradient_input_at, i, e)
@@ -276,18 +307,27 @@ def shortfall(input_at, class_weight_at, first, end, top, cap):
     return real(total)
 
 
-def slopes(input_at, class_weight_at, gradient_input_at, first, end, top, common, pull, cap):
+def slopes(
+    input_at, class_weight_at, gradient_input_at, peaks_at, number, first, end, piece, top, common,
+    pull, cap,
+):  # fmt: skip
     """Of every class as if it were not the label."""
-    for i in range(first, end):
+    base = finite(top)
+    for start in range(first, end, piece):
+        factor = common
         if KEEPS and not rereads():
-            slope = common * load(gradient_input_at, i)
-        else:
-            slope = common * exp(apart(logit(input_at, i, cap), top))
-        if SMOOTHED:
-            slope = slope - pull * class_weight(class_weight_at, i - first)
-        if CAPPED:
-            slope = slope * flattened(logit(input_at, i, cap), cap)
-        store(gradient_input_at, i, slope)
+            factor = common * decay(apart(read(peaks_at, number), top))
+            number = number + 1
+        for i in range(start, min(start + piece, end)):
+            if KEEPS and not rereads():
+                slope = factor * load(gradient_input_at, i)
+            else:
+                slope = factor * grown(logit(input_at, i, cap), base)
+            if SMOOTHED:
+                slope = slope - pull * class_weight(class_weight_at, i - first)
+            if CAPPED:
+                slope = slope * flattened(logit(input_at, i, cap), cap)
+            store(gradient_input_at, i, slope)
 
 
 def across(
@@ -302,7 +342,7 @@ def across(
     z_loss, cap = real(z_loss), real(cap)
     top_at, own_at, others_at = room(cap, TILE), room(cap, TILE), room(cap, TILE)
     short_at, common_at, label_at = room(cap, TILE), room(cap, TILE), room(int32(0), TILE)
-    x_at = room(cap, ROOM)
+    x_at, base_at = room(cap, ROOM), room(cap, TILE)
     tiles = (inner + at_once - 1) // at_once
     block = turn(turn_at)
     while block < rows // inner * tiles:
@@ -326,15 +366,17 @@ def across(
         for p in range(count):
             label = max(read(label_at, p), int32(0))
             write(own_at, p, apart(read(x_at, label * at_once + p), read(top_at, p)))
+            write(base_at, p, finite(read(top_at, p)))
         for c in range(classes):
             weight = class_weight(class_weight_at, c)
             for p in range(count):
-                x = apart(read(x_at, c * at_once + p), read(top_at, p))
-                e = exp(x)
+                x = read(x_at, c * at_once + p)
+                e = grown(x, read(base_at, p))
                 other = where(read(label_at, p) == int32(c), real(0.0), e)
                 write(others_at, p, read(others_at, p) + other)
                 if SMOOTHED and weight != real(0.0):
-                    write(short_at, p, read(short_at, p) - spread * weight * x)
+                    short = spread * weight * apart(x, read(top_at, p))
+                    write(short_at, p, read(short_at, p) - short)
                 write(x_at, c * at_once + p, e)
         total = values(
             class_weight_at, weight_at, values_at, label_at, top_at, own_at, others_at, short_at,
@@ -504,12 +546,13 @@ def input_slopes(
     spread, cap,
 ):  # fmt: skip
     """Of every class as if it were not the best."""
+    base = finite(top)
     for i in range(first, end):
         x = logit(input_at, i, cap)
         if KEEPS and not rereads():
             slope = common * load(gradient_input_at, i)
         else:
-            slope = common * exp(apart(x, top))
+            slope = common * grown(x, base)
         slope = slope - factor * mass_of(target_at, class_weight_at, i, first, keep, spread)
         if CAPPED:
             slope = slope * flattened(x, cap)
