@@ -331,7 +331,9 @@ class Rowwise(_Shown):
     that have one element per row; `plan` lays them out for a kernel. `options` check what a caller
     may set. With `counts` the loss itself says how much a row counts in the mean, and `tally` sums
     that up on the CPU. `engine` has the functions of runtime.rows; `shared` tensors belong to all
-    rows. For a value that is nan `refuse` raises, if a label is why.
+    rows. For a value that is nan `refuse` raises, if a label is why. `fused` may be an operation of
+    torch's that is the same loss, called with the tensors, torch's number for the reduction and the
+    options; it serves tiny rows without weights, and raises IndexError for a label that is none.
     """
 
     def __init__(
@@ -345,6 +347,7 @@ class Rowwise(_Shown):
         counts: Callable[..., Tensor] | None = None,
         tally: Callable[..., float] | None = None,
         refuse: Callable[..., None] | None = None,
+        fused: Callable[..., Tensor] | None = None,
         engine: Any = rows,
         shared: tuple[str, ...] = (),
     ) -> None:
@@ -357,6 +360,7 @@ class Rowwise(_Shown):
         self.counts = counts
         self.tally = tally
         self.refuse = refuse
+        self.fused = fused
         self.engine = engine
         self.shared = shared
         self.kernels: dict[Any, Any] = {}

@@ -154,6 +154,34 @@ def test_tiny_calls_of_a_fused_loss_go_to_torch(engines):
         assert engines == [*["cpu"] * 6, "eager"]
 
 
+def test_tiny_calls_of_a_fused_loss_of_rows_go_to_torch(engines):
+    target = torch.arange(4)
+
+    def called(input, target=target, **options):
+        engines.clear()
+        F.nll_loss(input, target, **options)
+        return [*engines]
+
+    for input in (torch.randn(4, 5), torch.randn(4, 5).double(), torch.randn(5)):
+        labels = target if input.dim() == 2 else torch.tensor(2)
+        for options in ({}, {"reduction": "sum"}, {"reduction": "none"}, {"ignore_index": 1}):
+            called(input, labels, **options)  # what it means is remembered
+            assert called(input, labels, **options) == []
+    for shape in ((4, 2**18 + 1), (16385, 5)):
+        labels = torch.zeros(shape[0], dtype=torch.long)
+        assert [called(torch.randn(shape), labels) for _ in range(2)] == [["cpu"]] * 2
+    for options in (
+        {"normalizer": 3.0}, {"mask": target > 0}, {"weight": torch.rand(5)},
+        {"reduction": "batchmean"},
+    ):  # fmt: skip
+        assert [called(torch.randn(4, 5), **options) for _ in range(2)] == [["cpu"]] * 2
+    rows = torch.arange(12).reshape(4, 3) % 5
+    assert [called(torch.randn(4, 3, 5), rows, dim=-1) for _ in range(2)] == [["cpu"]] * 2
+    assert [called(torch.randn(4, 5).half()) for _ in range(2)] == [["cpu"]] * 2
+    with pytest.raises(onepass.DomainError, match=r"got 5 at \(3,\)"):
+        F.nll_loss(torch.randn(4, 5), target + 2)
+
+
 # Choosing
 
 

@@ -45,6 +45,7 @@ class RowLoss(Protocol):
     counts: Callable[..., Tensor] | None
     tally: Callable[..., float] | None
     refuse: Callable[..., None] | None  # for a nan, unless its kernel cannot tell
+    fused: Callable[..., Tensor] | None
     engine: Any  # runtime.rows, or what does the same in another way
 
 

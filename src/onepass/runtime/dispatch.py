@@ -21,6 +21,7 @@ _TORCHS = ("none", "mean", "sum")  # torch's C++ enumeration of reductions, from
 # Elements up to which torch's own fused operation, where there is one, is faster. It stays below
 # torch's grain, where torch shares a sum among threads and its bits depend on their number.
 _TINY = 16384
+_WIDE = 64 * _TINY  # the same of the scores of that many rows, most of which are only set to 0
 
 _engine: ContextVar[str] = ContextVar("onepass_engine", default="auto")
 _checking: ContextVar[bool] = ContextVar("onepass_checking", default=False)
@@ -118,24 +119,63 @@ def _suits_torch(
     )
 
 
+def _by_torch(call: RowCall, tensors: Sequence[Tensor]) -> Tensor | None:
+    """The loss of few rows by torch's own operation, if there is one."""
+    if call.loss.fused is None or not _rows_suit_torch(call, tensors):
+        return None
+    try:
+        return call.loss.fused(*tensors, _TORCHS.index(call.reduction), **call.options)
+    except IndexError:  # a label is none, of which the kernel's refusal says more
+        return None
+
+
+def _rows_suit_torch(call: RowCall, tensors: Sequence[Tensor]) -> bool:
+    """Whether it is the faster way. A call that is remembered has plain tensors, and no weights."""
+    return (
+        call.launches is not None
+        and call.shape.numel() <= _TINY
+        and tensors[0].numel() <= _WIDE
+        and tensors[0].dim() <= 2  # beyond, torch's classes are on axis 1
+        and (call.dtype is torch.float32 or call.dtype is torch.float64)
+        and call.reduction in _TORCHS
+        and (call.reduction != "mean" or call.denominator is None)
+    )
+
+
 def run(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor:
     """The loss of a checked call, by the engine that suits it."""
     if torch.compiler.is_compiling() or not call.shape.numel():
         return eager.evaluate(call, tensors)
     chosen, obstacle = _engine.get(), _obstacle(call, tensors)
-    if obstacle is None and chosen != "eager":
-        try:
-            return autograd.evaluate(call, tensors)
-        except (EngineError, FormulaError) as error:
-            if chosen == "cpu":
-                raise
-            _say(str(error))
-    elif chosen == "cpu":
+    value = None
+    if obstacle is None and chosen == "auto" and isinstance(call, RowCall):
+        value = _by_torch(call, tensors)
+    if value is None and obstacle is None and chosen != "eager":
+        value = _by_kernel(call, tensors, chosen)
+    if value is not None:
+        return value
+    if obstacle is not None and chosen == "cpu":
         raise EngineError(f"{call.loss.name}: the cpu engine cannot run this call: {obstacle}.")
-    if obstacle is None and isinstance(call, RowCall) and call.loss.refuse is not None:
+    return _by_definition(call, tensors, refuses=obstacle is None)
+
+
+def _by_kernel(call: Call | RowCall, tensors: tuple[Tensor, ...], chosen: str) -> Tensor | None:
+    """None if the kernel cannot be made and was not asked for."""
+    try:
+        return autograd.evaluate(call, tensors)
+    except (EngineError, FormulaError) as error:
+        if chosen == "cpu":
+            raise
+        _say(str(error))
+        return None
+
+
+def _by_definition(call: Call | RowCall, tensors: tuple[Tensor, ...], refuses: bool) -> Tensor:
+    """Labels and values can be refused only where they can be looked at."""
+    if refuses and isinstance(call, RowCall) and call.loss.refuse is not None:
         call.loss.refuse(call, tensors)
     value = eager.evaluate(call, tensors)
-    if obstacle is None and value.isnan().any():
+    if refuses and value.isnan().any():
         _refuse_values(call, tensors)
     return value
 
@@ -194,4 +234,4 @@ _said: set[str] = set()
 def _say(why: str) -> None:
     if why not in _said:
         _said.add(why)
-        warnings.warn(f"{why}. The definition runs instead.", EngineWarning, stacklevel=6)
+        warnings.warn(f"{why}. The definition runs instead.", EngineWarning, stacklevel=7)

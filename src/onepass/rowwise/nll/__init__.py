@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from onepass.define import Card, Rowwise
@@ -14,6 +15,14 @@ from onepass.runtime.call import Prepared
 from onepass.runtime.remember import remembered
 
 _NAME = "nll_loss"
+
+
+def _torchs(
+    input: Tensor, target: Tensor, reduction: int, weight: Tensor | None, ignore_index: int
+) -> Tensor:
+    return torch._C._nn.nll_loss_nd(input, target, weight, reduction, ignore_index)  # type: ignore[attr-defined]
+
+
 of_labels = Rowwise(
     _NAME, ("input", "target"), reference.of_labels, cpu.plan,
     {"ignore_index": labels.check_index, "dim": labels.check_index},
@@ -32,7 +41,7 @@ of_labels = Rowwise(
         relatives=("cross_entropy",),
         sources=("Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",),
     ),
-    counts=labels.counts, tally=tally, refuse=labels.refuse_out_of_range,
+    counts=labels.counts, tally=tally, refuse=labels.refuse_out_of_range, fused=_torchs,
 )  # fmt: skip
 
 
