@@ -946,11 +946,9 @@ def test_shapes_that_do_not_fit_are_shown(name):
         ),
     ):
         assert_refused(onepass.ShapeError, begins + ends, function, input, target)
-    assert_refused(
-        onepass.ShapeError,
-        f"{name}: `input` must have an axis of classes, got a single number.",
-        function, tensor(1.0), tensor(0),
-    )  # fmt: skip
+    if name == "nll_loss":  # to a margin, a single number is the score of an only class
+        said = f"{name}: `input` must have an axis of classes, got a single number."
+        assert_refused(onepass.ShapeError, said, function, tensor(1.0), tensor(0))
 
 
 @OF_INDICES

@@ -59,6 +59,18 @@ def test_a_normalizer_takes_the_denominators_place(number):
         assert (total is None) == (weights[0] is None)
 
 
+@pytest.mark.parametrize("number", [-1, -0.5, nan, tensor(-1), tensor(-0.5), tensor(nan)], ids=repr)
+def test_a_normalizer_is_not_negative(number):
+    with pytest.raises(onepass.ParameterError, match="`normalizer` must be a number that is not"):
+        F.l1_loss(torch.zeros(2), torch.ones(2), normalizer=number)
+
+
+def test_a_normalizer_that_is_traced_is_not_asked_for():
+    x, y, counts = torch.zeros(2), torch.ones(2), tensor([1.0, 4.0])
+    values = torch.func.vmap(lambda n: F.l1_loss(x, y, normalizer=n))(counts)
+    assert values.tolist() == [2.0, 0.5]
+
+
 @pytest.mark.parametrize("shape, rows", [((), 1), ((0,), 0), ((5,), 5), ((0, 3), 0), ((3, 0), 3)])
 def test_counts_of_all_elements(shape, rows):
     shape = torch.Size(shape)

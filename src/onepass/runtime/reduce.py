@@ -13,6 +13,7 @@ rescaling `weight`). What is masked out or has weight 0 contributes exactly 0, w
 
 from __future__ import annotations
 
+import math
 from numbers import Real
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from onepass.errors import DtypeError, ParameterError
 from onepass.runtime import checks
+from onepass.runtime.operands import is_data
 
 REDUCTIONS = ("none", "mean", "sum", "batchmean")
 
@@ -119,14 +121,23 @@ def _checked_normalizer(loss: str, normalizer: Any, reduction: str) -> float | T
             )
         if normalizer.dtype is torch.bool or normalizer.dtype.is_complex:
             raise DtypeError(f"{loss}: `normalizer` must be a real number, got {normalizer.dtype}.")
-        return normalizer
-    if (
-        isinstance(normalizer, bool)
-        or not isinstance(normalizer, Real)
-        or not float(normalizer) >= 0
-    ):
+        if not _is_known(normalizer):
+            return normalizer
+        number = normalizer.item()
+    elif isinstance(normalizer, bool) or not isinstance(normalizer, Real):
+        number = math.nan
+    else:
+        normalizer = number = float(normalizer)
+    if not number >= 0:
         raise ParameterError(
             f"{loss}: `normalizer` must be a number that is not negative, or a tensor of one; got "
             f"{type(normalizer).__name__}: {normalizer!r:.60}."
         )
-    return float(normalizer)
+    return normalizer
+
+
+def _is_known(tensor: Tensor) -> bool:
+    """Whether its value may be asked for: nothing waits for it, and nothing traces it."""
+    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+        return False
+    return not torch._C._len_torch_dispatch_stack() and is_data(tensor)

@@ -61,15 +61,18 @@ def evaluate(
     input = labels.scores(_NAME, input)
     input = _batched_as(target, input)
     axis = labels.class_axis(_NAME, input, 1)
+    options["weight"] = labels.class_weight(_NAME, weight, input, axis)
     target = labels.check_labels(
         _NAME, input, target, axis, elsewhere="input.movedim({other}, {axis})"
     )
-    options["weight"] = labels.class_weight(_NAME, weight, input, axis)
     return of_labels.call((labels.classes_last(input, axis), target), options, **weighting)
 
 
 def _batched_as(target: Any, input: Tensor) -> Tensor:
-    """A single row with or without a batch, as its target, whose shape torch gives the loss."""
+    """A single row with or without a batch, as its target, whose shape torch gives the loss. A
+    single number is the score of an only class.
+    """
+    input = input if input.dim() else input.unsqueeze(0)
     if isinstance(target, Tensor) and input.shape[:-1].numel() == 1:
         if input.dim() == 1 and tuple(target.shape) == (1,):
             return input.unsqueeze(0)
