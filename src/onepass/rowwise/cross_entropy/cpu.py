@@ -182,11 +182,12 @@ def apart(x, top):
 
 
 def finite(top):
+    """What logits are taken relative to: the largest, or the nearest number to it."""
     return where(top < real(-utmost), real(-utmost), where(top > real(utmost), real(utmost), top))
 
 
 def grown(x, base):
-    """exp(x - base) for a finite base that no finite x is above; 1 where x is infinite."""
+    """exp(x - base) for a finite base that no finite x is above; 1 for inf, 0 for -inf."""
     distance = x - base
     return decay(where(distance > real(0.0), real(0.0), distance))
 
@@ -264,7 +265,11 @@ def top_of(input_at, first, end, cap):
 
 
 def peaks(input_at, gradient_input_at, peaks_at, number, first, at, end, piece, cap):
-    """The largest logit and the sum of the exponentials relative to it."""
+    """The largest logit, and the sum of the others' exponentials relative to it.
+
+    A row is taken by pieces, each relative to the largest so far, which `peaks` keeps from `number`
+    on: what was summed before a larger one is scaled down, what was kept is when it is a slope.
+    """
     top, total = real(-inf), float64(0.0)
     for start in range(first, end, piece):
         stop = min(start + piece, end)
