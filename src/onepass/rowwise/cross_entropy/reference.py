@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
+from torch.nn.functional import logsigmoid
 
 
 def of_labels(
@@ -23,7 +24,7 @@ def of_labels(
     if share is not None and not label_smoothing and not z_loss:
         kept = kept & (share != 0)  # nothing but its class counts in a row
     logits = _capped(torch.where(kept.unsqueeze(-1), input, 0.0), softcap)
-    surprise = -torch.log_softmax(_finite(logits), -1)
+    surprise = _surprise(_finite(logits))
     of_label = surprise.gather(-1, label).squeeze(-1)
     if share is not None:
         of_label = of_label * share.to(logits.dtype)
@@ -47,10 +48,24 @@ def of_probabilities(
     mass = target
     if label_smoothing:
         mass = (1 - label_smoothing) * target + label_smoothing / input.shape[-1]
-    surprise = -torch.log_softmax(_finite(logits), -1)
+    surprise = _surprise(_finite(logits))
     # A class without mass costs nothing, however impossible it is.
     surprise = torch.where((mass == 0) & torch.isinf(surprise), 0.0, surprise)
     return _sum(mass * surprise, weight) + _squared(logits, z_loss)
+
+
+def _surprise(logits: Tensor) -> Tensor:
+    """The negative logarithm of each class's probability. That of the likeliest one comes from the
+    sum of the others, so that it does not cancel however sure it is.
+    """
+    top = logits.argmax(-1, keepdim=True)
+    others = logits.scatter(-1, top, -torch.inf)
+    alone = (others == -torch.inf).all(-1, keepdim=True)
+    others = torch.where(alone, 0.0, others)
+    highest = logits.gather(-1, top)
+    ahead = highest - torch.logsumexp(others, -1, keepdim=True)
+    sure = torch.where(alone, highest - highest, -logsigmoid(ahead))
+    return (-torch.log_softmax(logits, -1)).scatter(-1, top, sure)
 
 
 def _capped(logits: Tensor, softcap: float | None) -> Tensor:
