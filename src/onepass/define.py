@@ -373,10 +373,10 @@ class Rowwise(_Shown):
             self.options[name](self.name, name, given)
 
     def evaluate(
-        self, tensors: tuple[Tensor, ...], options: Mapping[str, Any], **weighting: Any
+        self, tensors: tuple[Tensor, ...], options: Mapping[str, Any], *weighting: Any
     ) -> Tensor:
-        """The loss of checked tensors, rows last, and checked options."""
-        return dispatch.run(*self.call(tensors, options, **weighting))
+        """The loss of checked tensors, rows last, and checked options; `call` says the rest."""
+        return dispatch.run(*self.call(tensors, options, *weighting))
 
     def call(
         self,

@@ -377,10 +377,10 @@ def cross_entropy(
         dim,
         z_loss,
         softcap,
-        reduction=legacy_reduction(size_average, reduce, reduction),
-        sample_weight=sample_weight,
-        mask=mask,
-        normalizer=normalizer,
+        legacy_reduction(size_average, reduce, reduction),
+        sample_weight,
+        mask,
+        normalizer,
     )
 
 
@@ -426,10 +426,10 @@ def linear_cross_entropy(
         label_smoothing,
         z_loss,
         softcap,
-        reduction=reduction,
-        sample_weight=sample_weight,
-        mask=mask,
-        normalizer=normalizer,
+        reduction,
+        sample_weight,
+        mask,
+        normalizer,
     )
 
 
@@ -466,10 +466,10 @@ def nll_loss(
         weight,
         ignore_index,
         dim,
-        reduction=legacy_reduction(size_average, reduce, reduction),
-        sample_weight=sample_weight,
-        mask=mask,
-        normalizer=normalizer,
+        legacy_reduction(size_average, reduce, reduction),
+        sample_weight,
+        mask,
+        normalizer,
     )
 
 
@@ -501,10 +501,10 @@ def multilabel_soft_margin_loss(
         input,
         target,
         weight,
-        reduction=legacy_reduction(size_average, reduce, reduction),
-        sample_weight=sample_weight,
-        mask=mask,
-        normalizer=normalizer,
+        legacy_reduction(size_average, reduce, reduction),
+        sample_weight,
+        mask,
+        normalizer,
     )
 
 
@@ -572,10 +572,10 @@ def multi_margin_loss(
         p,
         margin,
         weight,
-        reduction=legacy_reduction(size_average, reduce, reduction),
-        sample_weight=sample_weight,
-        mask=mask,
-        normalizer=normalizer,
+        legacy_reduction(size_average, reduce, reduction),
+        sample_weight,
+        mask,
+        normalizer,
     )
 
 
@@ -671,10 +671,10 @@ def cosine_embedding_loss(
         input2,
         target,
         margin,
-        reduction=legacy_reduction(size_average, reduce, reduction),
-        sample_weight=sample_weight,
-        mask=mask,
-        normalizer=normalizer,
+        legacy_reduction(size_average, reduce, reduction),
+        sample_weight,
+        mask,
+        normalizer,
     )
 
 
@@ -713,10 +713,10 @@ def triplet_margin_loss(
         p,
         eps,
         swap,
-        reduction=legacy_reduction(size_average, reduce, reduction),
-        sample_weight=sample_weight,
-        mask=mask,
-        normalizer=normalizer,
+        legacy_reduction(size_average, reduce, reduction),
+        sample_weight,
+        mask,
+        normalizer,
     )
 
 
@@ -754,10 +754,10 @@ def triplet_margin_with_distance_loss(
         distance_function,
         margin,
         swap,
-        reduction=reduction,
-        sample_weight=sample_weight,
-        mask=mask,
-        normalizer=normalizer,
+        reduction,
+        sample_weight,
+        mask,
+        normalizer,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 
@@ -15,13 +17,13 @@ from onepass.runtime.call import RowCall
 def calls(monkeypatch):
     """The calls that run, in their order."""
     ran = []
-    run = dispatch.run
+    run = dispatch.run_data
 
     def noted(call, tensors):
         ran.append(call)
         return run(call, tensors)
 
-    monkeypatch.setattr(dispatch, "run", noted)
+    monkeypatch.setattr(dispatch, "run_data", noted)
     return ran
 
 
@@ -125,10 +127,10 @@ def test_the_memory_of_calls_is_bounded(monkeypatch):
     made = []
 
     @remember.remembered
-    def prepare(input, target, **weighting):
+    def prepare(input, target, *weighting):
         made.append(input.shape)
         return F.rowwise.cross_entropy.of_labels.call(
-            (input, target), {**OPTIONS, "weight": None}, **weighting
+            (input, target), {**OPTIONS, "weight": None}, *weighting
         )
 
     for rows in (*range(1, 8), 7, 7):
@@ -137,3 +139,17 @@ def test_the_memory_of_calls_is_bounded(monkeypatch):
 
 
 OPTIONS = {"ignore_index": -100, "label_smoothing": 0.0, "z_loss": 0.0, "softcap": None}
+
+
+def test_threads_share_a_remembered_call_but_not_its_frame():
+    batches = [_batch(seed, rows=64, classes=4096) for seed in range(4)]
+    expected = [F.cross_entropy(x, y).item() for x, y in batches]  # remembers
+
+    def losses(number):
+        x, y = batches[number]
+        with torch.no_grad():
+            return {F.cross_entropy(x, y).item() for _ in range(200)}
+
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(losses, range(4)))
+    assert found == [{value} for value in expected]

@@ -41,9 +41,8 @@ class OnePass(torch.autograd.Function):
         if factor != 1 and call.dtype.itemsize == 2:
             gradients = None  # a half type must be scaled before it is rounded
         if gradients is None:  # or this is a second backward
-            return None, *_engine(call).value_and_gradients(
-                call, ctx.saved_tensors, wanted, factor
-            )[1]
+            tensors = ctx.saved_tensors  # which may come back in another order
+            return None, *_engine(call).value_and_gradients(call.anew(), tensors, wanted, factor)[1]
         if factor != 1:
             for gradient in gradients:
                 if gradient is not None:
@@ -80,14 +79,18 @@ def _is_one_gradient(upstream: Tensor) -> bool:
     )
 
 
+# Function.apply's own door: what stands before it concerns torch.func, which never comes here, and
+# would cost a small call a tenth of its time.
+_once = super(torch.autograd.Function, OnePass).apply  # type: ignore[attr-defined]
+_each = super(torch.autograd.Function, Elementwise).apply  # type: ignore[attr-defined]
+
+
 def evaluate(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor:
     """The loss by the CPU engine, differentiable where a tensor requires it."""
     if torch.is_grad_enabled():
         for tensor in tensors:
             if tensor.requires_grad:
-                function = Elementwise if call.reduction == "none" else OnePass
-                # Function.apply's own door: what stands before it concerns torch.func, which
-                # never comes here, and would cost a small call a tenth of its time.
-                return super(torch.autograd.Function, function).apply(call, *tensors)  # type: ignore[attr-defined]
+                apply = _each if call.reduction == "none" else _once
+                return apply(call, *tensors)
     engine = _engine(call)
     return engine.values(call, tensors) if call.reduction == "none" else engine.value(call, tensors)

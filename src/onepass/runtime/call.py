@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
@@ -80,6 +80,10 @@ class Call(_Reduced):
         """Which values its arguments may have."""
         return self.loss.domains_of(self.flags)
 
+    def anew(self) -> Call:
+        """The same, of which nothing is kept."""
+        return self
+
     def refuses(self, domain: Domain) -> bool:
         """Whether a value outside of this domain is an error."""
         return self.checks_values or domain.enforced
@@ -99,6 +103,10 @@ class RowCall(_Reduced):
     names: tuple[str, ...]
     options: Mapping[str, Any]
     launches: dict[Any, Any] | None = None  # by what they write, of a call that is remembered
+
+    def anew(self) -> RowCall:
+        """The same, of which nothing is kept: for tensors that may lie in another order."""
+        return replace(self, launches=None)
 
 
 Prepared = tuple[RowCall, tuple[Tensor, ...]]  # a call, and the tensors it is made of

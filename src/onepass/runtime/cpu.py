@@ -12,7 +12,7 @@ from onepass.errors import EngineError
 from onepass.printers.cpu import BLOCK, Kernel, Operand, text
 from onepass.runtime import checks, kernels, memory
 from onepass.runtime.call import Call
-from onepass.runtime.operands import Stride, aligned, common_stride, dtype_name, quotient
+from onepass.runtime.operands import Stride, aligned, common_stride, dtype_name, number, quotient
 
 Gradients = list[Tensor | None]
 
@@ -183,4 +183,4 @@ def _reduced(call: Call, tensors: Sequence[Tensor], total: float) -> Tensor:
     if math.isnan(total):
         checks.values(call, tensors)
     value = quotient(total, float(call.denominator))
-    return torch.scalar_tensor(value, dtype=call.dtype, device="cpu")
+    return number(value, call.dtype)

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from onepass.errors import EngineError, EngineWarning, FormulaError, ParameterError
 from onepass.runtime import autograd, checks, eager, reduce
@@ -22,6 +23,11 @@ _TORCHS = ("none", "mean", "sum")  # torch's C++ enumeration of reductions, from
 # torch's grain, where torch shares a sum among threads and its bits depend on their number.
 _TINY = 16384
 _WIDE = 64 * _TINY  # the same of the scores of that many rows, most of which are only set to 0
+
+# What every call asks, and a small one waits for.
+_is_autocast_enabled = torch.is_autocast_enabled
+_are_transforms_active = torch._C._are_functorch_transforms_active
+_dispatch_modes = torch._C._len_torch_dispatch_stack
 
 _engine: ContextVar[str] = ContextVar("onepass_engine", default="auto")
 _checking: ContextVar[bool] = ContextVar("onepass_checking", default=False)
@@ -60,6 +66,17 @@ def checking() -> Iterator[None]:
 def is_checking() -> bool:
     """Whether calls check all their values."""
     return not torch.compiler.is_compiling() and _checking.get()
+
+
+def is_ordinary() -> bool:
+    """Whether how a call is taken depends on its arguments alone: nothing else has been set."""
+    return not (
+        torch.compiler.is_compiling()  # first: what follows cannot be traced
+        or _engine.get() != "auto"
+        or _checking.get()
+        or _is_autocast_enabled("cpu")
+        or _circumstance()
+    )
 
 
 def evaluate(
@@ -120,8 +137,9 @@ def _suits_torch(
 
 
 def _by_torch(call: RowCall, tensors: Sequence[Tensor]) -> Tensor | None:
-    """The loss of few rows by torch's own operation, if there is one."""
-    if call.loss.fused is None or not _rows_suit_torch(call, tensors):
+    """The loss of few rows by torch's own operation."""
+    assert call.loss.fused is not None
+    if not _rows_suit_torch(call, tensors):
         return None
     try:
         return call.loss.fused(*tensors, _TORCHS.index(call.reduction), **call.options)
@@ -146,26 +164,31 @@ def run(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor:
     """The loss of a checked call, by the engine that suits it."""
     if torch.compiler.is_compiling() or not call.shape.numel():
         return eager.evaluate(call, tensors)
-    chosen, obstacle = _engine.get(), _obstacle(call, tensors)
+    chosen, obstacle = _engine.get(), _circumstance() or _no_data(call, tensors)
+    if chosen == "cpu":
+        if obstacle is not None:
+            raise EngineError(f"{call.loss.name}: the cpu engine cannot run this call: {obstacle}.")
+        return autograd.evaluate(call, tensors)
+    if chosen == "eager" or obstacle is not None:
+        return _by_definition(call, tensors, refuses=obstacle is None)
+    return run_data(call, tensors)
+
+
+def run_data(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor:
+    """The loss of a call that nothing keeps from a kernel."""
     value = None
-    if obstacle is None and chosen == "auto" and isinstance(call, RowCall):
+    if call.loss.fused is not None and isinstance(call, RowCall):
         value = _by_torch(call, tensors)
-    if value is None and obstacle is None and chosen != "eager":
-        value = _by_kernel(call, tensors, chosen)
-    if value is not None:
-        return value
-    if obstacle is not None and chosen == "cpu":
-        raise EngineError(f"{call.loss.name}: the cpu engine cannot run this call: {obstacle}.")
-    return _by_definition(call, tensors, refuses=obstacle is None)
+    if value is None:
+        value = _by_kernel(call, tensors)
+    return _by_definition(call, tensors, refuses=True) if value is None else value
 
 
-def _by_kernel(call: Call | RowCall, tensors: tuple[Tensor, ...], chosen: str) -> Tensor | None:
-    """None if the kernel cannot be made and was not asked for."""
+def _by_kernel(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor | None:
+    """None if the kernel cannot be made."""
     try:
         return autograd.evaluate(call, tensors)
     except (EngineError, FormulaError) as error:
-        if chosen == "cpu":
-            raise
         _say(str(error))
         return None
 
@@ -180,20 +203,18 @@ def _by_definition(call: Call | RowCall, tensors: tuple[Tensor, ...], refuses: b
     return value
 
 
-def _obstacle(call: Call | RowCall, tensors: Sequence[Tensor]) -> str | None:
-    """Why the CPU engine must leave this call to the definition.
+def _circumstance() -> str | None:
+    """Why the CPU engine must leave any call to the definition.
 
     Decided before any storage is touched: under a transform a tensor has none.
     """
-    if torch._C._are_functorch_transforms_active():
+    if _are_transforms_active():
         return "a torch.func transform is active"
-    if torch._C._len_torch_dispatch_stack():
+    if _dispatch_modes():
         return "a dispatch mode is active"
-    if torch.autograd.forward_ad._current_level >= 0:
+    if forward_ad._current_level >= 0:
         return "forward-mode differentiation is active"
-    if isinstance(call, RowCall) and call.launches is not None:
-        return None  # only what is data is remembered
-    return _no_data(call, tensors)
+    return None
 
 
 def _no_data(call: Call | RowCall, tensors: Sequence[Tensor]) -> str | None:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from onepass.runtime import cache as disk
 from onepass.runtime import threads
 
+_NUMBER = Struct("d")
 _loading = threading.Lock()  # LLVM's bindings are not thread-safe
 
 
@@ -39,6 +40,9 @@ class Loaded:
         pointers, numbers, integers = map(len, signature)
         self._entry = threads.ENTRY(address)
         self._frame = Struct(f"{pointers}q{numbers}d{integers + 1}q").pack
+        self._place_addresses = Struct(f"{pointers - 1}q").pack_into
+        self._last_number = (pointers + numbers - 1) * _NUMBER.size
+        self._no_addresses = (0,) * (pointers - 1)
 
     def __call__(
         self,
@@ -53,6 +57,32 @@ class Loaded:
         frame = array("q", frame)
         threads.together(self._entry, frame.buffer_info()[0], turns)
         return sum(partials)
+
+    def bound(
+        self, numbers: Iterable[float], integers: Iterable[int], turns: int
+    ) -> Callable[[Iterable[int], float], float]:
+        """The same, of addresses and the last number alone: all else stays, in frames that are
+        used again, one by each thread that is in the kernel at the time.
+        """
+        numbers, integers = (*numbers, 0.0), tuple(integers)
+        idle: list[tuple[array[int], array[float]]] = []
+
+        def run(addresses: Iterable[int], last: float) -> float:
+            try:
+                frame, partials = idle.pop()
+            except IndexError:
+                partials = array("d", (0.0,)) * turns
+                at = partials.buffer_info()[0]
+                frame = array("q", self._frame(*self._no_addresses, at, *numbers, *integers, 0))
+            self._place_addresses(frame, 0, *addresses)
+            _NUMBER.pack_into(frame, self._last_number, last)
+            frame[-1] = 0  # turns are taken from the first again
+            threads.together(self._entry, frame.buffer_info()[0], turns)
+            total = sum(partials)
+            idle.append((frame, partials))
+            return total
+
+        return run
 
 
 def _unlock() -> None:

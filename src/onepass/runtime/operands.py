@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -59,6 +60,16 @@ def _same_order(tensor: Tensor, shape: torch.Size, stride: Stride) -> bool:
 def dtype_name(dtype: torch.dtype) -> str:
     """What kernel text calls it."""
     return "uint8" if dtype is torch.bool else str(dtype).removeprefix("torch.")
+
+
+def number(value: float, dtype: torch.dtype) -> Tensor:
+    """A tensor of one number, as a loss is: like another, which is the quickest way to make it."""
+    return torch.full_like(_one_of(dtype), value)
+
+
+@cache
+def _one_of(dtype: torch.dtype) -> Tensor:
+    return torch.empty((), dtype=dtype, device="cpu")
 
 
 def quotient(a: float, b: float) -> float:

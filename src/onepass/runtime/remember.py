@@ -10,7 +10,6 @@ from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import Any, ParamSpec
 
-import torch
 from torch import Tensor
 
 from onepass.runtime import dispatch
@@ -24,18 +23,18 @@ P = ParamSpec("P")
 
 
 def remembered(prepare: Callable[P, Prepared]) -> Callable[P, Tensor]:
-    """Run the calls that `prepare` makes and remember those that take its first arguments, the
-    tensors, as they are.
+    """Run the calls that `prepare` makes. Those that take its first arguments, the tensors, as they
+    are, are remembered if all arguments were given by position.
     """
     known: dict[Any, RowCall] = {}
 
     @wraps(prepare)
-    def evaluate(*given: Any, **weighting: Any) -> Tensor:
-        kind = _kind(given, weighting)
+    def evaluate(*given: Any, **named: Any) -> Tensor:
+        kind = None if named or not dispatch.is_ordinary() else _kind(given)
         call = known.get(kind) if kind else None
         if call is not None:
-            return dispatch.run(call, given[: len(call.names)])
-        call, tensors = prepare(*given, **weighting)
+            return dispatch.run_data(call, given[: len(call.names)])
+        call, tensors = prepare(*given, **named)
         if kind and all(a is b for a, b in zip(tensors, given, strict=False)) and _of_kind(call):
             if len(known) >= _MOST:
                 known.clear()
@@ -46,17 +45,14 @@ def remembered(prepare: Callable[P, Prepared]) -> Callable[P, Tensor]:
     return evaluate
 
 
-def _kind(given: tuple[Any, ...], weighting: dict[str, Any]) -> tuple[Any, ...] | None:
+def _kind(given: tuple[Any, ...]) -> tuple[Any, ...] | None:
     """What decides the checks of a call; None where more than that does."""
-    if torch.compiler.is_compiling() or torch.is_autocast_enabled("cpu") or dispatch.is_checking():
-        return None
-    things = (*given, *weighting.values())
-    types = tuple(map(type, things))  # True is 1, but not everywhere allowed where 1 is
+    types = tuple(map(type, given))  # True is 1, but not everywhere allowed where 1 is
     count = _tensors_first(types)
     if not count:
         return None
-    kind: list[Any] = [types, things[count:]]
-    for tensor in things[:count]:
+    kind: list[Any] = [types, given[count:]]
+    for tensor in given[:count]:
         if not is_data(tensor):
             return None
         kind += tensor.shape, tensor.stride(), tensor.dtype

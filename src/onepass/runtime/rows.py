@@ -8,7 +8,7 @@ that say what is wanted.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ from onepass.errors import EngineError
 from onepass.printers import rows as printer
 from onepass.runtime import eager, kernels, memory
 from onepass.runtime.call import RowCall
-from onepass.runtime.operands import dtype_name, quotient
+from onepass.runtime.operands import dtype_name, number, quotient
 
 Gradients = list[Tensor | None]
 
@@ -40,16 +40,13 @@ class Plan(NamedTuple):
 
 
 class Launch(NamedTuple):
-    """A kernel with all it is given but the gradients and values that it writes."""
+    """A kernel with all it is given but the scale, and the gradients and values that it writes."""
 
-    kernel: kernels.Loaded
+    run: Callable[[Iterable[int], float], float]
     operands: tuple[Tensor, ...]  # () for those of a remembered call
     extras: tuple[Tensor | None, ...]
     weight: Tensor | None
     slots: tuple[int, ...]  # the operands that have a gradient, in the kernel's order
-    numbers: tuple[float, ...]
-    integers: tuple[int, ...]
-    turns: int
     alone: bool  # finds out by itself what the mean divides by
 
 
@@ -99,8 +96,8 @@ def _launch(
     they are.
     """
     kept = call.launches.get((wanted, each)) if call.launches else None
-    if kept is not None and all(map(Tensor.is_contiguous, tensors)):
-        return kept  # saved tensors may come back in another order
+    if kept is not None:
+        return kept
     plan = call.loss.plan(call, tensors)
     if call.denominator is None and plan.turns == 1 and "ALONE" in plan.flags:
         plan = plan._replace(flags={**plan.flags, "ALONE": True})
@@ -120,15 +117,13 @@ def _launched(
 ) -> Launch:
     if weight is not None:
         weight = weight.expand(call.shape).to(torch.float64).contiguous()
+    kernel = _kernel(call, plan, weight is not None, wanted, each)
     return Launch(
-        kernel=_kernel(call, plan, weight is not None, wanted, each),
+        run=kernel.bound(plan.numbers, plan.integers, plan.turns),
         operands=plan.operands,
         extras=plan.extras,
         weight=weight,
         slots=_arguments(plan.kernel).gradients,
-        numbers=plan.numbers,
-        integers=plan.integers,
-        turns=plan.turns,
         alone=plan.flags.get("ALONE", False),
     )
 
@@ -143,7 +138,7 @@ def _run(
     slots = [written[k] if written else None for k in launch.slots]
     given = (*(launch.operands or tensors), *launch.extras, launch.weight, out, *slots)
     addresses = [0 if tensor is None else tensor.data_ptr() for tensor in given]
-    return launch.kernel(addresses, (*launch.numbers, scale), launch.integers, launch.turns)
+    return launch.run(addresses, scale)
 
 
 def denominator(call: RowCall, tensors: Sequence[Tensor]) -> float:
@@ -158,7 +153,7 @@ def reduced(call: RowCall, tensors: Sequence[Tensor], total: float, divisor: flo
     """The value, unless what it is nan for is to be refused."""
     if total != total:
         refuse(call, tensors)
-    return torch.scalar_tensor(quotient(total, divisor), dtype=call.dtype, device="cpu")
+    return number(quotient(total, divisor), call.dtype)
 
 
 def refuse(call: RowCall, tensors: Sequence[Tensor]) -> None:
@@ -203,10 +198,7 @@ def source(call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> 
 
 
 def _gradient_memory(operands: Sequence[Tensor], wanted: Sequence[bool]) -> Gradients:
-    return [
-        memory.like(operand) if need else None
-        for operand, need in zip(operands, wanted, strict=True)
-    ]
+    return [memory.like(o) if need else None for o, need in zip(operands, wanted, strict=True)]
 
 
 def _kernel(

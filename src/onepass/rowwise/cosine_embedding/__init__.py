@@ -46,7 +46,7 @@ loss = Rowwise(
 
 @remembered
 def evaluate(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float, **weighting: Any
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float, *weighting: Any
 ) -> Prepared:
     """The loss of pairs of vectors and their labels."""
     loss.settings({"margin": margin})
@@ -56,7 +56,7 @@ def evaluate(
             f"{_NAME}: tensors must be real, got {input1.dtype}. Write torch.view_as_real(...)."
         )
     labels = _labels(input1, target)
-    return loss.call((input1, input2, labels), {"margin": float(margin)}, **weighting)
+    return loss.call((input1, input2, labels), {"margin": float(margin)}, *weighting)
 
 
 def _labels(input: Tensor, target: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ def evaluate(
     dim: int,
     z_loss: float,
     softcap: float | None,
-    **weighting: Any,
+    *weighting: Any,
 ) -> Prepared:
     """The loss of logits, given class indices, or class probabilities of the logits' shape."""
     options: dict[str, Any] = {
@@ -77,9 +77,7 @@ def evaluate(
     options["weight"] = weight
     mass = labels.probabilities("cross_entropy", input, target, tuple(input.shape), ignore_index)
     if mass is not None:
-        return of_probabilities.call(
-            (logits, labels.classes_last(mass, axis)), options, **weighting
-        )
+        return of_probabilities.call((logits, labels.classes_last(mass, axis)), options, *weighting)
     target = labels.check_labels("cross_entropy", input, target, axis)
     options["ignore_index"] = ignore_index
-    return of_labels.call((logits, target), options, **weighting)
+    return of_labels.call((logits, target), options, *weighting)

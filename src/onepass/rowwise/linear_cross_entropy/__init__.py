@@ -63,7 +63,7 @@ def evaluate(
     label_smoothing: float,
     z_loss: float,
     softcap: float | None,
-    **weighting: Any,
+    *weighting: Any,
 ) -> Tensor:
     """The loss of hidden states, given class indices or class probabilities."""
     input = labels.scores(_NAME, input)
@@ -80,13 +80,13 @@ def evaluate(
     if linear_weight.dim() > 2:  # as many losses as the axes between: their logits, as a whole
         return cross_entropy.evaluate(
             _logits(input, linear_weight, *bias), target, weight, ignore_index,
-            label_smoothing, axis, z_loss, softcap, **weighting,
+            label_smoothing, axis, z_loss, softcap, *weighting,
         )  # fmt: skip
     options["weight"] = weight
     if mass is not None:
-        return of_probabilities.evaluate((input, mass, linear_weight, *bias), options, **weighting)
+        return of_probabilities.evaluate((input, mass, linear_weight, *bias), options, *weighting)
     options["ignore_index"] = ignore_index
-    return of_labels.evaluate((input, target, linear_weight, *bias), options, **weighting)
+    return of_labels.evaluate((input, target, linear_weight, *bias), options, *weighting)
 
 
 def _check_layer(input: Tensor, linear_weight: Tensor, linear_bias: Tensor | None = None) -> None:

@@ -53,7 +53,7 @@ def evaluate(
     p: int,
     margin: float,
     weight: Tensor | None,
-    **weighting: Any,
+    *weighting: Any,
 ) -> Prepared:
     """The loss of scores, given class indices."""
     options: dict[str, Any] = {"p": p, "margin": margin}
@@ -65,7 +65,7 @@ def evaluate(
     target = labels.check_labels(
         _NAME, input, target, axis, elsewhere="input.movedim({other}, {axis})"
     )
-    return of_labels.call((labels.classes_last(input, axis), target), options, **weighting)
+    return of_labels.call((labels.classes_last(input, axis), target), options, *weighting)
 
 
 def _batched_as(target: Any, input: Tensor) -> Tensor:

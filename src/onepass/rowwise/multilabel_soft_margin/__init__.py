@@ -21,10 +21,10 @@ class _MeanOfElements(Rowwise):
     """The mean over each row of a pointwise loss, whose kernels it runs."""
 
     def evaluate(
-        self, tensors: tuple[Tensor, ...], options: Mapping[str, Any], **weighting: Any
+        self, tensors: tuple[Tensor, ...], options: Mapping[str, Any], *weighting: Any
     ) -> Tensor:
         """The loss of checked tensors of one shape, rows last."""
-        call, tensors = self.call(tensors, options, **weighting)
+        call, tensors = self.call(tensors, options, *weighting)
         if call.reduction == "none":
             return eager.evaluate(call, tensors)
         assert call.denominator is not None  # every row counts as its weights say
@@ -41,12 +41,12 @@ assert of_elements.card is not None  # the loss's as well
 of_rows = _MeanOfElements(_NAME, _TENSORS, reference.of_rows, None, {}, of_elements.card)
 
 
-def evaluate(input: Tensor, target: Tensor, weight: Tensor | None, **weighting: Any) -> Tensor:
+def evaluate(input: Tensor, target: Tensor, weight: Tensor | None, *weighting: Any) -> Tensor:
     """The loss of logits, given for each label whether it holds."""
     tensors = _of_one_shape(input, target)
     if weight is not None:
         _check_weight(weight, tensors[0])
-    return of_rows.evaluate(tensors, {"weight": weight}, **weighting)
+    return of_rows.evaluate(tensors, {"weight": weight}, *weighting)
 
 
 def _of_one_shape(input: Tensor, target: Tensor) -> tuple[Tensor, ...]:

@@ -52,7 +52,7 @@ def evaluate(
     weight: Tensor | None,
     ignore_index: int,
     dim: int,
-    **weighting: Any,
+    *weighting: Any,
 ) -> Prepared:
     """The loss of log-probabilities, given class indices."""
     of_labels.settings({"ignore_index": ignore_index})
@@ -61,4 +61,4 @@ def evaluate(
     target = labels.check_labels(_NAME, input, target, axis)
     weight = labels.class_weight(_NAME, weight, input, axis)
     options = {"weight": weight, "ignore_index": ignore_index}
-    return of_labels.call((labels.classes_last(input, axis), target), options, **weighting)
+    return of_labels.call((labels.classes_last(input, axis), target), options, *weighting)

@@ -52,10 +52,10 @@ def evaluate(
     p: float,
     eps: float,
     swap: bool,
-    **weighting: Any,
+    *weighting: Any,
 ) -> Prepared:
     """The loss of triplets of vectors."""
     options = {"margin": margin, "p": p, "eps": eps, "swap": swap}
     loss.settings(options)
     tensors = vectors.alike(_NAME, TENSORS, (anchor, positive, negative))
-    return loss.call(tensors, options, **weighting)
+    return loss.call(tensors, options, *weighting)

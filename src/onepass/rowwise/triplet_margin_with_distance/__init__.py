@@ -64,7 +64,7 @@ def evaluate(
     distance_function: Distance | None,
     margin: float,
     swap: bool,
-    **weighting: Any,
+    *weighting: Any,
 ) -> Tensor:
     """The loss of triplets; in one pass, where a kernel knows the distance."""
     _check_distance(_NAME, "distance_function", distance_function)
@@ -72,8 +72,8 @@ def evaluate(
     if distance_function is not None:
         known = recognised(distance_function, tensors)
         if known is None:
-            return _of_own(tensors, distance_function, margin, swap, **weighting)
-    return _of_known(*tensors, *known, margin, swap, **weighting)
+            return _of_own(tensors, distance_function, margin, swap, *weighting)
+    return _of_known(*tensors, *known, margin, swap, *weighting)
 
 
 @remembered
@@ -86,15 +86,15 @@ def _of_known(
     p: float,
     margin: float,
     swap: bool,
-    **weighting: Any,
+    *weighting: Any,
 ) -> Prepared:
     options: dict[str, Any] = {"margin": margin, "swap": swap, "eps": eps}
     loss.settings(options)
     tensors = vectors.alike(_NAME, TENSORS, (anchor, positive, negative))
     if stage == COSINE:
-        return of_cosines.call(tensors, options, **weighting)
+        return of_cosines.call(tensors, options, *weighting)
     options |= {"p": p, "squared": stage == SQUARED}
-    return loss.call(tensors, options, **weighting)
+    return loss.call(tensors, options, *weighting)
 
 
 def _of_own(
@@ -102,7 +102,7 @@ def _of_own(
     distance_function: Distance,
     margin: float,
     swap: bool,
-    **weighting: Any,
+    *weighting: Any,
 ) -> Tensor:
     loss.settings({"margin": margin, "swap": swap})
     vectors.check(_NAME, TENSORS, tensors)
@@ -112,7 +112,7 @@ def _of_own(
         distances.append(distance_function(positive, negative))
     _check_distances(distance_function, distances, tensors)
     of_distances = reference.triplet_margin_with_distance_loss
-    return of_distances.evaluate(tuple(distances), {"margin": margin}, **weighting)
+    return of_distances.evaluate(tuple(distances), {"margin": margin}, *weighting)
 
 
 def _check_distances(
