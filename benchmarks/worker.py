@@ -20,7 +20,7 @@ import torch
 from .rivals import RIVALS, Rival, Step
 from .samples import RECIPES
 
-SMALL = 100_000  # warms up; above what torch does for us
+SMALL = 1_100_000  # warms up; above what torch does for us, of rows as well
 TURN = 0.004  # seconds that a timed turn lasts at least, if CALLS allow
 CALLS = 2000
 

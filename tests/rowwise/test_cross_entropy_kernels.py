@@ -187,10 +187,15 @@ MUTANTS = {
         "other = e",
         labelled("plain", FEW),
     ),
-    "classes behind the label left out": (
-        "total = total + exponentials(input_at, gradient_input_at, split + 1, stop, top, cap)",
-        "total = total + 0.0",
+    "the label among the others of a long row": (
+        "where(int32(i) == int32(at), real(0.0), e)",
+        "e",
         labelled("plain", LAST),
+    ),
+    "negative logits in the wrong order": (
+        "highest = max(highest, rank(load(input_at, i)))",
+        "highest = max(highest, bits(load(input_at, i)))",
+        large_logits,
     ),
     "last piece skipped": (
         "for start in range(first, end, piece):",

@@ -680,6 +680,31 @@ def test_what_does_not_count_is_nothing(distance, engine):
     assert_what_does_not_count_is_nothing(distance, engine)
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"reduction": "sum", "sample_weight": torch.tensor([0.5, 2.0, 0.0, 1.0, 3.0])},
+        {"mask": torch.tensor([True, False, True, True, False])},
+        {"normalizer": 7.0},
+        {"reduction": "none"},
+        {"reduction": "batchmean", "mask": torch.tensor([False, False, True, True, False])},
+    ],
+    ids=" ".join,
+)
+def test_a_distance_that_is_not_recognised_is_weighted_as_others_are(options):
+    given = triplets((5, 3))
+
+    def own(a, b):
+        return torch.linalg.vector_norm((a - b).clone(), dim=-1)
+
+    assert recognise.recognised(own, given) is None
+    ours = F.triplet_margin_with_distance_loss(*given, distance_function=own, **options)
+    known = F.triplet_margin_with_distance_loss(
+        *given, distance_function=lambda a, b: torch.linalg.vector_norm(a - b, dim=-1), **options
+    )
+    torch.testing.assert_close(ours, known, rtol=1e-12, atol=0)
+
+
 def test_a_weight_that_asks_for_its_gradient():
     given = triplets((6, 4))
     weight = torch.ones(6, dtype=torch.float64, requires_grad=True)

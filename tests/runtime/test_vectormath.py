@@ -334,6 +334,30 @@ def test_both_namespaces_hold_the_same_names():
     assert set(vectormath.plain()) == set(intrinsics.jitted())
 
 
+RANKED = """
+def kernel(x, ranks, again, size):
+    for i in range(size):
+        write(ranks, i, rank(read(x, i)))
+        write(again, i, of_rank(read(ranks, i)))
+"""
+
+
+@pytest.mark.parametrize("width", [32, 64])
+def test_ranks_are_integers_in_the_order_of_the_reals(width):
+    real, kind = REAL[width], types.int32 if width == 32 else types.int64
+    tiny, most = np.finfo(real).smallest_subnormal, np.finfo(real).max
+    positive = np.array([0, tiny, 1e-30, 1, 1 + np.finfo(real).eps, 2, most, INF], real)
+    x = np.concatenate([-positive[::-1], positive])
+    compiled = Compiled(RANKED, pointer(width), types.CPointer(kind), pointer(width), types.intp)
+    namespace = vectormath.plain()
+    exec(RANKED, namespace)
+    for kernel in (compiled, namespace["kernel"]):
+        ranks, again = np.empty(x.size, np.dtype(f"int{width}")), np.empty_like(x)
+        kernel(x, ranks, again, x.size)
+        assert (np.diff(ranks.astype(object)) > 0).all()
+        assert again.tobytes() == x.tobytes()
+
+
 PRIMITIVES = """
 def kernel(x, y, output, size):
     for i in range(size):

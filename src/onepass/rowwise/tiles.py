@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 TILE = 256  # rows
 ROOM = 16384  # numbers of a tile
+# Of a tile along the rows of large scores: memory likes threads that stay where they are for long.
+SPAN, FEWEST_TILES = 65536, 64
 RUN = 1024  # terms of a row that are summed up in the precision of the arithmetic
 FEW = 48  # classes up to which rows are better taken side by side
 
@@ -51,7 +53,8 @@ def tiled(input: Tensor, *, keeps_adjacent: bool) -> Tiles:
 
 def tiled_along(input: Tensor) -> Tiles:
     """Along the rows."""
-    rows, classes, at_once = _sizes(input)
+    rows, classes, _ = _sizes(input)
+    at_once = rows_at_once(classes, min(SPAN, max(ROOM, input.numel() // FEWEST_TILES)))
     return Tiles(
         input=input.contiguous(),
         across=False,
@@ -66,9 +69,9 @@ def _sizes(input: Tensor) -> tuple[int, int, int]:
     return input.numel() // classes, classes, rows_at_once(classes)
 
 
-def rows_at_once(width: int) -> int:
+def rows_at_once(width: int, room: int = ROOM) -> int:
     """How many rows of this width make a tile."""
-    return min(TILE, max(1, ROOM // max(1, width)))
+    return min(TILE, max(1, room // max(1, width)))
 
 
 def laid_out(input: Tensor, most_across: int, fewest: int = 16) -> tuple[Tensor, int, bool]:

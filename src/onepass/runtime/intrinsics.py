@@ -100,6 +100,7 @@ class Register:
     __lshift__ = _arithmetic("", "shl")
     __rshift__ = _arithmetic("", "ashr")
     __and__ = _arithmetic("", "and_")
+    __xor__ = _arithmetic("", "xor")
     __lt__ = _comparison("<")
     __le__ = _comparison("<=")
     __gt__ = _comparison(">")
@@ -180,6 +181,7 @@ PRIMITIVES: dict[str, Callable[..., Register]] = {
     "number": _number,
     "sqrt": _sqrt,
     "where": _where,
+    "width": lambda x: x.type.width,
 }
 
 
@@ -236,6 +238,8 @@ KERNEL_PRIMITIVES = {
     "minimum": _same_reals,
     "nearest": _same_reals,
     "negation": _booleans,
+    "of_rank": _same_width,
+    "rank": _same_width,
     "sqrt": _same_reals,
     "where": _choice,
 }

@@ -57,6 +57,11 @@ def from_bits(i: Any) -> Any:
     return i.view(float32 if type(i) is int32 else float64)
 
 
+def width(x: Any) -> int:
+    """In bits."""
+    return 8 * x.itemsize
+
+
 def sqrt(x: Any) -> Any:
     return np.sqrt(x)
 
@@ -81,6 +86,21 @@ def maximum(a: Any, b: Any) -> Any:
 
 def minimum(a: Any, b: Any) -> Any:
     return where(either(a < b, a != a), a, b)
+
+
+def rank(x: Any) -> Any:
+    """An integer of the same width, in the order of the reals; a nan is beyond the infinities."""
+    return _reranked(bits(x))
+
+
+def of_rank(i: Any) -> Any:
+    return from_bits(_reranked(i))
+
+
+def _reranked(i: Any) -> Any:
+    """Patterns of negative reals grow with their size: turned round, and back."""
+    all_but_the_sign = (1 << (width(i) - 1)) - 1
+    return i ^ ((i >> (width(i) - 1)) & all_but_the_sign)
 
 
 # Formats
@@ -570,6 +590,8 @@ PRIMITIVES: tuple[Callable[..., Any], ...] = (
     minimum,
     nearest,
     negation,
+    of_rank,
+    rank,
     sqrt,
     where,
 )

@@ -49,6 +49,8 @@ room: Any  # (like, count): memory of the kernel's own, for elements of the type
 
 accumulate: Any  # a + b, in any order
 largest: Any  # the larger one, and not the nan
+rank: Any  # an integer for each real, in their order: the largest is found in any order
+of_rank: Any
 minimum: Any  # nan if either is
 absolute: Any
 bits: Any  # the pattern of a real as an integer of its width

@@ -225,6 +225,7 @@ def along(
             first, label = (row + p) * classes, read(label_at, p)
             if label >= 0:
                 at, end = first + label, first + classes
+                own = logit(input_at, at, cap)
                 top, others = peaks(
                     input_at, gradient_input_at, peaks_at, p * pieces, first, at, end, piece, cap
                 )
@@ -233,7 +234,7 @@ def along(
                     write(short_at, p, spread * short)
                 write(top_at, p, top)
                 write(others_at, p, real(others))
-                write(own_at, p, apart(logit(input_at, at, cap), top))
+                write(own_at, p, apart(own, top))
         total = values(
             class_weight_at, weight_at, values_at, label_at, top_at, own_at, others_at, short_at,
             common_at, row, count, keep, spread, spread_mass, z_loss, scale,
@@ -258,9 +259,10 @@ def along(
 
 
 def top_of(input_at, first, end, cap):
-    top = real(-inf)
+    highest = rank(real(-inf))
     for i in range(first, end):
-        top = largest(top, load(input_at, i))
+        highest = max(highest, rank(load(input_at, i)))
+    top = of_rank(highest)
     return cap * tanh(top / cap) if CAPPED else top
 
 
@@ -279,20 +281,18 @@ def peaks(input_at, gradient_input_at, peaks_at, number, first, at, end, piece, 
             top = peak
         write(peaks_at, number, top)
         number = number + 1
-        split = at if start <= at < stop else stop
-        total = total + exponentials(input_at, gradient_input_at, start, split, top, cap)
-        total = total + exponentials(input_at, gradient_input_at, split + 1, stop, top, cap)
+        total = total + exponentials(input_at, gradient_input_at, start, stop, at, top, cap)
     return top, total
 
 
-def exponentials(input_at, gradient_input_at, first, end, top, cap):
-    """Their sum; each is kept where its slope will stand."""
+def exponentials(input_at, gradient_input_at, first, end, at, top, cap):
+    """Their sum without the one `at` the label; each is kept where its slope will stand."""
     total, base = float64(0.0), finite(top)
     for run in range(first, end, RUN):
         part = real(0.0)
         for i in range(run, min(run + RUN, end)):
             e = grown(logit(input_at, i, cap), base)
-            part = accumulate(part, e)
+            part = accumulate(part, where(int32(i) == int32(at), real(0.0), e))
             if GRADIENT_INPUT and KEEPS and not rereads():
                 store(gradient_input_at, i, e)
         total = total + float64(part)
@@ -444,8 +444,7 @@ def along_probabilities(
                 mass, short = costs(
                     input_at, target_at, class_weight_at, first, end, best, top, keep, spread, cap
                 )
-                others = exponentials(input_at, gradient_input_at, first, best, top, cap)
-                others = others + exponentials(input_at, gradient_input_at, best + 1, end, top, cap)
+                others = exponentials(input_at, gradient_input_at, first, end, best, top, cap)
                 own_mass = mass_of(target_at, class_weight_at, best, first, keep, spread)
                 write(top_at, p, top)
                 write(others_at, p, real(others))

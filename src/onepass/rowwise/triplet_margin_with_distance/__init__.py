@@ -102,6 +102,7 @@ def _of_own(
     distance_function: Distance,
     margin: float,
     swap: bool,
+    reduction: str,
     *weighting: Any,
 ) -> Tensor:
     loss.settings({"margin": margin, "swap": swap})
@@ -112,7 +113,10 @@ def _of_own(
         distances.append(distance_function(positive, negative))
     _check_distances(distance_function, distances, tensors)
     of_distances = reference.triplet_margin_with_distance_loss
-    return of_distances.evaluate(tuple(distances), {"margin": margin}, *weighting)
+    no_weight = None  # of the loss's own
+    return of_distances.evaluate(
+        tuple(distances), {"margin": margin}, reduction, no_weight, *weighting
+    )
 
 
 def _check_distances(
