@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from onepass import functional as F
+from onepass.runtime import operands
 from onepass.runtime.operands import aligned, common_stride
 
 SHAPE = torch.Size([4, 3, 2, 5])
@@ -103,3 +104,13 @@ def test_the_unreduced_loss_has_the_order_of_its_input():
     assert F.l1_loss(flipped, torch.zeros(4, 5), reduction="none").stride() == flipped.stride()
     rows = F.l1_loss(torch.randn(1, 5).expand(4, 5), torch.zeros(4, 5), reduction="none")
     assert rows.is_contiguous()
+
+
+def test_a_number_is_ordinary_whatever_the_first_one_was():
+    operands._one_of.cache_clear()
+    with torch.inference_mode():
+        assert operands.number(1.5, torch.float32).is_inference()
+    with torch.device("meta"):
+        later = operands.number(2.5, torch.float32)
+    assert not later.is_inference()
+    assert later.item() == 2.5
