@@ -299,6 +299,23 @@ def assert_large_logits_do_not_overflow(engine: str = "cpu", shapes: Any = KERNE
             assert_all_same(ours, theirs, EXACT, f"{shape} {size} {classes}")
 
 
+def assert_labels_far_below_the_largest_are_exact(
+    engine: str = "cpu", shapes: Any = KERNELS
+) -> None:
+    """Labels less likely by e^30 to e^700 than others, which grow along the row."""
+    for shape in shapes:
+        for below, size in ((30.0, 0.0), (38.0, 1e3), (45.0, 0.0), (100.0, -1e3), (700.0, 0.0)):
+            input = logits(*shape).movedim(1, -1) + torch.linspace(-20.0, 0.0, shape[1])
+            target = labels(input, dim=-1)
+            own = torch.full_like(input, -below)
+            input = input.scatter(-1, target.unsqueeze(-1), own) + size
+            input = input.movedim(-1, 1).contiguous()
+            for reduction in ("mean", "none"):
+                ours = results(on(engine), input, target, reduction=reduction)
+                theirs = results(by_hand, input, target, reduction=reduction)
+                assert_all_same(ours, theirs, EXACT, f"{shape} {below} {size}")
+
+
 def assert_a_class_out_of_range_raises(wrong: int | None = None, engine: str = "cpu") -> None:
     """Whatever the reduction; `wrong` is the number of classes unless given."""
     for shape in KERNELS:

@@ -11,7 +11,7 @@ from onepass.runtime import kernels, rows
 from tests.kernels import assert_complete, assert_golden, compiled
 from tests.rowwise import cross_entropy as checks
 from tests.rowwise.cross_entropy import ADJACENT, ALONE, FEW, LAST, labels, logits, on
-from tests.rowwise.results import class_weight, results
+from tests.rowwise.results import INF, class_weight, results
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "rows" / "cpu"
 F32, BF16 = torch.float32, torch.bfloat16
@@ -130,6 +130,17 @@ def long_rows():
     checks.assert_rows_are_the_definitions("plain", shapes=[(3, 2500)])
 
 
+def far_labels(shape):
+    return lambda: checks.assert_labels_far_below_the_largest_are_exact(shapes=[shape])
+
+
+def one_infinity():
+    each = on("cpu")(
+        torch.zeros(1, 300).index_fill(1, torch.tensor(0), INF), torch.tensor([1]), reduction="none"
+    )
+    assert each.item() == INF
+
+
 def ignored():
     checks.assert_what_does_not_count_is_nothing("ignored")
 
@@ -195,7 +206,7 @@ MUTANTS = {
     "negative logits in the wrong order": (
         "highest = max(highest, rank(load(input_at, i)))",
         "highest = max(highest, bits(load(input_at, i)))",
-        large_logits,
+        far_labels(LAST),
     ),
     "last piece skipped": (
         "for start in range(first, end, piece):",
@@ -205,12 +216,27 @@ MUTANTS = {
     "pieces before a larger logit not rescaled": (
         "total = total * float64(decay(top - peak))",
         "total = total * 1.0",
-        long_rows,
+        far_labels((6, 2500)),
     ),
     "pieces before a larger logit with slopes of their own": (
         "factor = common * decay(apart(read(peaks_at, number), top))",
         "factor = common",
-        long_rows,
+        far_labels((6, 2500)),
+    ),
+    "sums that stopped growing are believed": (
+        "MOST = 1e+17",
+        "MOST = 1e+300",
+        far_labels(LAST),
+    ),
+    "what is above the label does not grow": (
+        "else real(REACH)",
+        "else real(0.0)",
+        labelled("plain", LAST),
+    ),
+    "an infinity grows": (
+        "real(0.0) if top == real(inf) else real(REACH)",
+        "real(REACH)",
+        one_infinity,
     ),
     "last row skipped": (
         "count = min(at_once, rows - row)",
@@ -253,7 +279,7 @@ MUTANTS = {
         ignored,
     ),
     "exponentials not shifted": (
-        "e = grown(logit(input_at, i, cap), base)",
+        "e = grown(logit(input_at, i, cap), base, reach)",
         "e = exp(logit(input_at, i, cap)) * exp(-base)",
         large_logits,
     ),

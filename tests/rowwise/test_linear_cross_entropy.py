@@ -69,6 +69,17 @@ def test_value_and_gradients_are_those_of_the_whole_logits(lead, classes, has_bi
             torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-13)
 
 
+@pytest.mark.parametrize("options", [{}, {"label_smoothing": 0.1}, {"softcap": 90.0}])
+def test_labels_may_be_far_below_the_largest_logit(options):
+    input, layer, bias, target = given((13,), 100, soft=False)
+    layer = 40 * layer
+    with onepass.engine("cpu"):
+        ours = differentiated(F.linear_cross_entropy, (input, layer, target), bias, **options)
+    exact = differentiated(of_whole_logits, (input, layer, target), bias, **options)
+    for a, b in zip(ours, exact, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-13)
+
+
 @pytest.mark.parametrize("options", [{"z_loss": 0.1}, {"softcap": 3.0}, {"normalizer": 5.0}])
 def test_every_option_reaches_the_chunks(options):
     input, layer, bias, target = given((13,), 100, soft=False)

@@ -7,9 +7,10 @@ are not the last, and for few classes.
     loss = share (lse(x) - x[label]) + spread sum(w (lse(x) - x)) + z_loss lse(x)^2
 
 with lse = log(sum(exp(x))), share = (1 - smoothing) w[label], spread = smoothing / classes.
-Logits are taken relative to the largest, and the label's exponential is kept apart from the
-`others`, so that neither lse(x) - x[label] nor the slope at the label, which is share (p - 1),
-cancels where the row is confident. A row that does not count has the label -1 here.
+Logits are taken relative to one of them, `top`: the largest, or, along the rows, the label's own,
+which is known before the row is read. The label's exponential is kept apart from the `others`, so
+that neither lse(x) - x[label] nor the slope at the label, which is share (p - 1), cancels where the
+row is confident. A row that does not count has the label -1 here.
 """
 
 from __future__ import annotations
@@ -80,6 +81,11 @@ def shares(call: RowCall, classes: int) -> tuple[Tensor | None, float, float, fl
         return None, smoothing, spread, smoothing
     weight = weight.detach().to(call.precision).contiguous()
     return weight, smoothing, spread, spread * weight.sum().item() if smoothing else 0.0
+
+
+# Relative to the label's logit: where exponentials stop growing, and what they may sum up to.
+# Beyond, the slopes of a row could lose precision to the smallest numbers there are.
+REACH, MOST = 60.0, 1e17
 
 
 def logit(input_at, index, cap):
@@ -163,9 +169,9 @@ def values(
     return total
 
 
-def rereads():
-    """Whether logits are needed again where their slopes will stand."""
-    return IN_PLACE and (CAPPED or SMOOTHED or GRADIENT_TARGET)
+def waits():
+    """Whether an exponential can wait where its slope will stand; there may be a logit yet."""
+    return KEEPS and not IN_PLACE
 
 
 def with_limit(top, whole):
@@ -182,14 +188,19 @@ def apart(x, top):
 
 
 def finite(top):
-    """What logits are taken relative to: the largest, or the nearest number to it."""
+    """What logits are taken relative to: `top`, or the nearest number to it."""
     return where(top < real(-utmost), real(-utmost), where(top > real(utmost), real(utmost), top))
 
 
-def grown(x, base):
-    """exp(x - base) for a finite base that no finite x is above; 1 for inf, 0 for -inf."""
+def reach_above(top):
+    """How far above what they are relative to exponentials grow; +inf stands for one infinity."""
+    return real(0.0) if top == real(inf) else real(REACH)
+
+
+def grown(x, base, reach):
+    """exp(x - base) for a finite base, 0 for -inf; it grows no more once x is beyond `reach`."""
     distance = x - base
-    return decay(where(distance > real(0.0), real(0.0), distance))
+    return decay(where(distance > reach, reach, distance))
 
 
 def flattened(capped, cap):
@@ -226,9 +237,10 @@ def along(
             if label >= 0:
                 at, end = first + label, first + classes
                 own = logit(input_at, at, cap)
-                top, others = peaks(
-                    input_at, gradient_input_at, peaks_at, p * pieces, first, at, end, piece, cap
-                )
+                top, others = sums(
+                    input_at, gradient_input_at, peaks_at, p * pieces, first, at, end, piece, own,
+                    cap,
+                )  # fmt: skip
                 if SMOOTHED:
                     short = shortfall(input_at, class_weight_at, first, end, top, cap)
                     write(short_at, p, spread * short)
@@ -266,34 +278,43 @@ def top_of(input_at, first, end, cap):
     return cap * tanh(top / cap) if CAPPED else top
 
 
-def peaks(input_at, gradient_input_at, peaks_at, number, first, at, end, piece, cap):
-    """The largest logit, and the sum of the others' exponentials relative to it.
+def sums(
+    input_at, gradient_input_at, peaks_at, number, first, at, end, piece, own, cap,
+):  # fmt: skip
+    """What the logits of a row are taken relative to, and the sum of the others' exponentials.
 
-    A row is taken by pieces, each relative to the largest so far, which `peaks` keeps from `number`
-    on: what was summed before a larger one is scaled down, what was kept is when it is a slope.
+    That is the label's own logit; or, where another is far above it, the largest so far of each
+    piece of the row: what was summed before a larger one is scaled down, what was kept is when it
+    is a slope.
     """
-    top, total = real(-inf), float64(0.0)
-    for start in range(first, end, piece):
-        stop = min(start + piece, end)
-        peak = largest(top, top_of(input_at, start, stop, cap))
-        if peak > top:
-            total = total * float64(decay(top - peak))
-            top = peak
-        write(peaks_at, number, top)
-        number = number + 1
-        total = total + exponentials(input_at, gradient_input_at, start, stop, at, top, cap)
-    return top, total
+    near = True
+    while True:
+        top, total = own if near else real(-inf), float64(0.0)
+        for start in range(first, end, piece):
+            stop, place = min(start + piece, end), number + (start - first) // piece
+            if not near:
+                peak = largest(top, top_of(input_at, start, stop, cap))
+                if peak > top:
+                    total = total * float64(decay(top - peak))
+                    top = peak
+            write(peaks_at, place, top)
+            total = total + exponentials(input_at, gradient_input_at, start, stop, at, top, cap)
+            if near and not total <= MOST:
+                break
+        if total <= MOST or not near:
+            return top, total
+        near = False
 
 
 def exponentials(input_at, gradient_input_at, first, end, at, top, cap):
     """Their sum without the one `at` the label; each is kept where its slope will stand."""
-    total, base = float64(0.0), finite(top)
+    total, base, reach = float64(0.0), finite(top), reach_above(top)
     for run in range(first, end, RUN):
         part = real(0.0)
         for i in range(run, min(run + RUN, end)):
-            e = grown(logit(input_at, i, cap), base)
+            e = grown(logit(input_at, i, cap), base, reach)
             part = accumulate(part, where(int32(i) == int32(at), real(0.0), e))
-            if GRADIENT_INPUT and KEEPS and not rereads():
+            if GRADIENT_INPUT and waits():
                 store(gradient_input_at, i, e)
         total = total + float64(part)
     return total
@@ -317,17 +338,17 @@ def slopes(
     pull, cap,
 ):  # fmt: skip
     """Of every class as if it were not the label."""
-    base = finite(top)
+    base, reach = finite(top), reach_above(top)
     for start in range(first, end, piece):
         factor = common
-        if KEEPS and not rereads():
+        if waits():
             factor = common * decay(apart(read(peaks_at, number), top))
             number = number + 1
         for i in range(start, min(start + piece, end)):
-            if KEEPS and not rereads():
+            if waits():
                 slope = factor * load(gradient_input_at, i)
             else:
-                slope = factor * grown(logit(input_at, i, cap), base)
+                slope = factor * grown(logit(input_at, i, cap), base, reach)
             if SMOOTHED:
                 slope = slope - pull * class_weight(class_weight_at, i - first)
             if CAPPED:
@@ -376,7 +397,7 @@ def across(
             weight = class_weight(class_weight_at, c)
             for p in range(count):
                 x = read(x_at, c * at_once + p)
-                e = grown(x, read(base_at, p))
+                e = grown(x, read(base_at, p), real(0.0))
                 other = where(read(label_at, p) == int32(c), real(0.0), e)
                 write(others_at, p, read(others_at, p) + other)
                 if SMOOTHED and weight != real(0.0):
@@ -550,14 +571,11 @@ def input_slopes(
     spread, cap,
 ):  # fmt: skip
     """Of every class as if it were not the best."""
-    base = finite(top)
+    base, reach = finite(top), reach_above(top)
     for i in range(first, end):
         x = logit(input_at, i, cap)
-        if KEEPS and not rereads():
-            slope = common * load(gradient_input_at, i)
-        else:
-            slope = common * grown(x, base)
-        slope = slope - factor * mass_of(target_at, class_weight_at, i, first, keep, spread)
+        e = load(gradient_input_at, i) if waits() else grown(x, base, reach)
+        slope = common * e - factor * mass_of(target_at, class_weight_at, i, first, keep, spread)
         if CAPPED:
             slope = slope * flattened(x, cap)
         store(gradient_input_at, i, slope)
