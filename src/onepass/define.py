@@ -155,6 +155,7 @@ class Pointwise(_Shown):
         self.formula = formula
         self.fused = fused
         self.weight_counts = weight_counts
+        self.engine = cpu
         self.name: str = formula.__name__
         self.card = card
         self.kernels: dict[Any, Any] = {}

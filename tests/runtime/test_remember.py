@@ -45,7 +45,7 @@ def test_a_call_of_the_same_kind_is_the_same_call(calls):
     assert isinstance(calls[0], RowCall)
     (launch,) = calls[0].launches.values()
     assert launch.operands == ()  # it keeps no tensor alive
-    assert launch.weight is None
+    assert not any(launch.beside)
 
 
 CHANGES = {
@@ -153,3 +153,29 @@ def test_threads_share_a_remembered_call_but_not_its_frame():
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(losses, range(4)))
     assert found == [{value} for value in expected]
+
+
+EMPTY = {
+    "cross_entropy": F.cross_entropy,
+    "nll_loss": F.nll_loss,
+    "multi_margin_loss": F.multi_margin_loss,
+}
+
+
+@pytest.mark.parametrize("reduction, value", [("mean", float("nan")), ("sum", 0.0)])
+@pytest.mark.parametrize("loss", EMPTY.values(), ids=EMPTY)
+def test_no_rows_are_no_rows_the_second_time_either(loss, reduction, value):
+    for _ in range(3):
+        x, y = _batch(rows=0)
+        found = loss(x, y, reduction=reduction)
+        found.backward()
+        torch.testing.assert_close(found, torch.tensor(value), equal_nan=True)
+        assert x.grad.shape == (0, 5)
+
+
+def test_labels_that_torch_would_refuse_are_refused_in_our_words():
+    x, y = _batch()
+    for _ in range(2):
+        F.nll_loss(x, y)
+        with pytest.raises(DomainError, match="got 5 at"):
+            F.nll_loss(x, torch.full_like(y, 5))

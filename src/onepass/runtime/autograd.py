@@ -12,10 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onepass.runtime import cpu, eager
+from onepass.runtime import eager
 from onepass.runtime.call import Call, RowCall
 
 Gradients = list[Tensor | None]
+
+# Asked in every backward.
+_are_transforms_active = torch._C._are_functorch_transforms_active
+_is_batch = torch._C._functorch.is_legacy_batchedtensor  # type: ignore[attr-defined]
 
 
 class OnePass(torch.autograd.Function):
@@ -25,7 +29,7 @@ class OnePass(torch.autograd.Function):
     def forward(ctx: Any, call: Call | RowCall, *tensors: Tensor) -> Tensor:
         ctx.call = call
         ctx.save_for_backward(*tensors)
-        value, ctx.gradients = _engine(call).value_and_gradients(
+        value, ctx.gradients = call.loss.engine.value_and_gradients(
             call, tensors, ctx.needs_input_grad[1:]
         )
         return value
@@ -42,7 +46,8 @@ class OnePass(torch.autograd.Function):
             gradients = None  # a half type must be scaled before it is rounded
         if gradients is None:  # or this is a second backward
             tensors = ctx.saved_tensors  # which may come back in another order
-            return None, *_engine(call).value_and_gradients(call.anew(), tensors, wanted, factor)[1]
+            engine, call = call.loss.engine, call.anew()
+            return None, *engine.value_and_gradients(call, tensors, wanted, factor)[1]
         if factor != 1:
             for gradient in gradients:
                 if gradient is not None:
@@ -57,26 +62,19 @@ class Elementwise(torch.autograd.Function):
     def forward(ctx: Any, call: Call | RowCall, *tensors: Tensor) -> Tensor:
         ctx.call = call
         ctx.save_for_backward(*tensors)
-        return _engine(call).values(call, tensors)
+        return call.loss.engine.values(call, tensors)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
         call, wanted, (upstream,) = ctx.call, ctx.needs_input_grad[1:], grad_outputs
         if torch.is_grad_enabled() or not _is_one_gradient(upstream):
             return None, *eager.gradients(call, ctx.saved_tensors, wanted, upstream)
-        return None, *_engine(call).gradients(call, ctx.saved_tensors, wanted, upstream)
-
-
-def _engine(call: Call | RowCall) -> Any:
-    return call.loss.engine if isinstance(call, RowCall) else cpu
+        return None, *call.loss.engine.gradients(call, ctx.saved_tensors, wanted, upstream)
 
 
 def _is_one_gradient(upstream: Tensor) -> bool:
     """Not a batch of them, as torch.func and is_grads_batched send through one backward."""
-    return not (
-        torch._C._are_functorch_transforms_active()
-        or torch._C._functorch.is_legacy_batchedtensor(upstream)  # type: ignore[attr-defined]
-    )
+    return not (_are_transforms_active() or _is_batch(upstream))
 
 
 # Function.apply's own door: what stands before it concerns torch.func, which never comes here, and
@@ -92,5 +90,5 @@ def evaluate(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor:
             if tensor.requires_grad:
                 apply = _each if call.reduction == "none" else _once
                 return apply(call, *tensors)
-    engine = _engine(call)
+    engine = call.loss.engine
     return engine.values(call, tensors) if call.reduction == "none" else engine.value(call, tensors)

@@ -22,6 +22,7 @@ class Loss(Protocol):
     kernels: dict[Any, Any]
     fused: Callable[..., Tensor] | None
     weight_counts: bool
+    engine: Any  # runtime.cpu
 
     def domains_of(self, flags: Mapping[str, bool]) -> Mapping[str, Domain]:
         """Which values the arguments may have under these flags."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -136,21 +136,24 @@ def _suits_torch(
     )
 
 
-def _by_torch(call: RowCall, tensors: Sequence[Tensor]) -> Tensor | None:
-    """The loss of few rows by torch's own operation."""
-    assert call.loss.fused is not None
-    if not _rows_suit_torch(call, tensors):
-        return None
-    try:
-        return call.loss.fused(*tensors, _TORCHS.index(call.reduction), **call.options)
-    except IndexError:  # a label is none, of which the kernel's refusal says more
-        return None
+def by_torch(call: RowCall) -> Callable[..., Tensor]:
+    """What runs calls of few rows like this one: torch's own operation."""
+    operation, number, options = call.loss.fused, _TORCHS.index(call.reduction), call.options
+    assert operation is not None
+
+    def evaluate(*tensors: Tensor) -> Tensor:
+        try:
+            return operation(*tensors, number, **options)
+        except IndexError:  # a label is none, of which the kernel's refusal says more
+            return run_data(call, tensors)
+
+    return evaluate
 
 
-def _rows_suit_torch(call: RowCall, tensors: Sequence[Tensor]) -> bool:
-    """Whether it is the faster way. A call that is remembered has plain tensors, and no weights."""
+def suits_torch(call: RowCall, tensors: Sequence[Tensor]) -> bool:
+    """Whether that is the faster way for a call of plain tensors without weights."""
     return (
-        call.launches is not None
+        call.loss.fused is not None
         and call.shape.numel() <= _TINY
         and tensors[0].numel() <= _WIDE
         and tensors[0].dim() <= 2  # beyond, torch's classes are on axis 1
@@ -176,21 +179,11 @@ def run(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor:
 
 def run_data(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor:
     """The loss of a call that nothing keeps from a kernel."""
-    value = None
-    if call.loss.fused is not None and isinstance(call, RowCall):
-        value = _by_torch(call, tensors)
-    if value is None:
-        value = _by_kernel(call, tensors)
-    return _by_definition(call, tensors, refuses=True) if value is None else value
-
-
-def _by_kernel(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor | None:
-    """None if the kernel cannot be made."""
     try:
         return autograd.evaluate(call, tensors)
-    except (EngineError, FormulaError) as error:
+    except (EngineError, FormulaError) as error:  # the kernel cannot be made
         _say(str(error))
-        return None
+    return _by_definition(call, tensors, refuses=True)
 
 
 def _by_definition(call: Call | RowCall, tensors: tuple[Tensor, ...], refuses: bool) -> Tensor:
@@ -255,4 +248,4 @@ _said: set[str] = set()
 def _say(why: str) -> None:
     if why not in _said:
         _said.add(why)
-        warnings.warn(f"{why}. The definition runs instead.", EngineWarning, stacklevel=7)
+        warnings.warn(f"{why}. The definition runs instead.", EngineWarning, stacklevel=6)

@@ -65,21 +65,23 @@ class Loaded:
         used again, one by each thread that is in the kernel at the time.
         """
         numbers, integers = (*numbers, 0.0), tuple(integers)
-        idle: list[tuple[array[int], array[float]]] = []
+        idle: list[tuple[array[int], int, array[float]]] = []
+        entry, place = self._entry, self._place_addresses
 
         def run(addresses: Iterable[int], last: float) -> float:
             try:
-                frame, partials = idle.pop()
+                frame, at, partials = idle.pop()
             except IndexError:
                 partials = array("d", (0.0,)) * turns
                 at = partials.buffer_info()[0]
                 frame = array("q", self._frame(*self._no_addresses, at, *numbers, *integers, 0))
-            self._place_addresses(frame, 0, *addresses)
+                at = frame.buffer_info()[0]
+            place(frame, 0, *addresses)
             _NUMBER.pack_into(frame, self._last_number, last)
             frame[-1] = 0  # turns are taken from the first again
-            threads.together(self._entry, frame.buffer_info()[0], turns)
+            threads.together(entry, at, turns)
             total = sum(partials)
-            idle.append((frame, partials))
+            idle.append((frame, at, partials))
             return total
 
         return run

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from functools import lru_cache, wraps
 from typing import Any, ParamSpec
 
+import torch
 from torch import Tensor
 
 from onepass.runtime import dispatch
@@ -17,6 +18,7 @@ from onepass.runtime.call import Prepared, RowCall
 from onepass.runtime.operands import PLAIN, is_data
 
 _MOST = 1024  # calls remembered of each loss
+_STRIDED = torch.strided
 _NUMBERS = (bool, int, float, str, type(None))
 
 P = ParamSpec("P")
@@ -26,23 +28,34 @@ def remembered(prepare: Callable[P, Prepared]) -> Callable[P, Tensor]:
     """Run the calls that `prepare` makes. Those that take its first arguments, the tensors, as they
     are, are remembered if all arguments were given by position.
     """
-    known: dict[Any, RowCall] = {}
+    known: dict[Any, Callable[[tuple[Any, ...]], Tensor]] = {}
 
     @wraps(prepare)
     def evaluate(*given: Any, **named: Any) -> Tensor:
         kind = None if named or not dispatch.is_ordinary() else _kind(given)
-        call = known.get(kind) if kind else None
-        if call is not None:
-            return dispatch.run_data(call, given[: len(call.names)])
+        again = known.get(kind) if kind else None
+        if again is not None:
+            return again(given)
         call, tensors = prepare(*given, **named)
-        if kind and all(a is b for a, b in zip(tensors, given, strict=False)) and _of_kind(call):
+        as_given = all(a is b and is_data(a) for a, b in zip(tensors, given, strict=False))
+        if kind and as_given and _of_kind(call):
             if len(known) >= _MOST:
                 known.clear()
-            call.launches = {}
-            known[kind] = call
+            again = known[kind] = _again(call, tensors)
+            return again(given)
         return dispatch.run(call, tensors)
 
     return evaluate
+
+
+def _again(call: RowCall, tensors: tuple[Tensor, ...]) -> Callable[[tuple[Any, ...]], Tensor]:
+    """What runs this call, and those of its kind."""
+    count = len(tensors)
+    if dispatch.suits_torch(call, tensors):
+        by_torch = dispatch.by_torch(call)
+        return lambda given: by_torch(*given[:count])
+    call.launches = {}
+    return lambda given: dispatch.run_data(call, given[:count])
 
 
 def _kind(given: tuple[Any, ...]) -> tuple[Any, ...] | None:
@@ -53,9 +66,9 @@ def _kind(given: tuple[Any, ...]) -> tuple[Any, ...] | None:
         return None
     kind: list[Any] = [types, given[count:]]
     for tensor in given[:count]:
-        if not is_data(tensor):
+        if tensor.layout is not _STRIDED or tensor.is_neg() or tensor._is_zerotensor():
             return None
-        kind += tensor.shape, tensor.stride(), tensor.dtype
+        kind += tensor.shape, tensor.stride(), tensor.dtype, tensor.is_cpu
     return tuple(kind)
 
 
@@ -69,4 +82,4 @@ def _tensors_first(types: tuple[type, ...]) -> int:
 def _of_kind(call: RowCall) -> bool:
     """Whether there is nothing in the call but what follows from its kind."""
     beside = call.weight, call.denominator, *call.options.values()
-    return not any(isinstance(thing, Tensor) for thing in beside)
+    return bool(call.shape.numel()) and not any(isinstance(thing, Tensor) for thing in beside)

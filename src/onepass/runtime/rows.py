@@ -44,17 +44,29 @@ class Launch(NamedTuple):
 
     run: Callable[[Iterable[int], float], float]
     operands: tuple[Tensor, ...]  # () for those of a remembered call
-    extras: tuple[Tensor | None, ...]
-    weight: Tensor | None
+    beside: tuple[Tensor | None, ...]  # the extras and the row weights
     slots: tuple[int, ...]  # the operands that have a gradient, in the kernel's order
     alone: bool  # finds out by itself what the mean divides by
+
+    def __call__(
+        self,
+        tensors: Sequence[Tensor],
+        scale: float = 0.0,
+        written: Sequence[Tensor | None] = (),
+        out: Tensor | None = None,
+    ) -> float:
+        """The sum that the kernel makes."""
+        slots = [written[k] if written else None for k in self.slots]
+        given = (*(self.operands or tensors), *self.beside, out, *slots)
+        addresses = [0 if tensor is None else tensor.data_ptr() for tensor in given]
+        return self.run(addresses, scale)
 
 
 def value(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
     """The reduced loss."""
     launch = _launch(call, tensors)
     divisor = 1.0 if launch.alone else denominator(call, tensors)
-    return reduced(call, tensors, _run(launch, tensors), divisor)
+    return reduced(call, tensors, launch(tensors), divisor)
 
 
 def values(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
@@ -63,7 +75,7 @@ def values(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
     launch = _launch(call, tensors, each=True)
     if not launch.alone:
         denominator(call, tensors)
-    reduced(call, tensors, _run(launch, tensors, out=out), 1.0)
+    reduced(call, tensors, launch(tensors, out=out), 1.0)
     return out
 
 
@@ -74,7 +86,7 @@ def value_and_gradients(
     launch = _launch(call, tensors, tuple(wanted))
     divisor = 1.0 if launch.alone else denominator(call, tensors)
     written = _gradient_memory(launch.operands or tensors, wanted)
-    total = _run(launch, tensors, quotient(upstream, divisor), written)
+    total = launch(tensors, quotient(upstream, divisor), written)
     return reduced(call, tensors, total, divisor), written
 
 
@@ -85,7 +97,7 @@ def gradients(
     plan = call.loss.plan(call, tensors)
     launch = _launched(call, plan, times_upstream(call, upstream), tuple(wanted))
     written = _gradient_memory(launch.operands, wanted)
-    _run(launch, tensors, 1.0, written)
+    launch(tensors, 1.0, written)
     return written
 
 
@@ -121,24 +133,10 @@ def _launched(
     return Launch(
         run=kernel.bound(plan.numbers, plan.integers, plan.turns),
         operands=plan.operands,
-        extras=plan.extras,
-        weight=weight,
+        beside=(*plan.extras, weight),
         slots=_arguments(plan.kernel).gradients,
         alone=plan.flags.get("ALONE", False),
     )
-
-
-def _run(
-    launch: Launch,
-    tensors: Sequence[Tensor],
-    scale: float = 0.0,
-    written: Sequence[Tensor | None] = (),
-    out: Tensor | None = None,
-) -> float:
-    slots = [written[k] if written else None for k in launch.slots]
-    given = (*(launch.operands or tensors), *launch.extras, launch.weight, out, *slots)
-    addresses = [0 if tensor is None else tensor.data_ptr() for tensor in given]
-    return launch.run(addresses, scale)
 
 
 def denominator(call: RowCall, tensors: Sequence[Tensor]) -> float:
@@ -174,7 +172,7 @@ def times_upstream(call: RowCall, upstream: Tensor) -> Tensor:
 
 def total(call: RowCall, plan: Plan) -> float:
     """The sum that the kernel of a plan of the loss's own makes, with the call's row weights."""
-    return _run(_launched(call, plan, call.weight), ())
+    return _launched(call, plan, call.weight)(())
 
 
 def turn_into_gradient(
@@ -187,7 +185,7 @@ def turn_into_gradient(
     plan = plan._replace(flags={**plan.flags, "IN_PLACE": True})
     wanted = (False, *wanted[1:])
     written = _gradient_memory(plan.operands, wanted)
-    return _run(_launched(call, plan, call.weight, wanted), tensors, scale, written), written
+    return _launched(call, plan, call.weight, wanted)(tensors, scale, written), written
 
 
 def source(call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> str:
