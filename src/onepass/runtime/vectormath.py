@@ -225,16 +225,20 @@ def _clamp(x: Any, low: float, high: float) -> Any:
     return where(x < low, low, where(x > high, high, x))
 
 
-def _power_of_two(i: Any, format: Format, further: int = 0) -> Any:
-    """2^(n + further) for the n in the low bits of i; what stands above them is shifted out."""
-    return from_bits((i << format.fraction) + (format.one + (further << format.fraction)))
+def _power_of_two(i: Any, format: Format) -> Any:
+    """2^n for the n in the low bits of i; what stands above them is shifted out."""
+    return from_bits((i << format.fraction) + format.one)
+
+
+def _reduced(x: Any, n: Any, format: Format) -> Any:
+    """x - n ln 2."""
+    return fma(n, -format.ln2_low, fma(n, -format.ln2_high, x))
 
 
 def _expm1_reduced(x: Any, format: Format) -> tuple[Any, Any]:
     """(exp(r) - 1, n) where x = n ln 2 + r and |r| <= ln(2) / 2; n stands in the low bits."""
     shifted = fma(x, LOG2_E, format.shifter)
-    n = shifted - format.shifter
-    r = fma(n, -format.ln2_low, fma(n, -format.ln2_high, x))
+    r = _reduced(x, shifted - format.shifter, format)
     return fma(r * r, _polynomial(r, format.exp_terms), r), bits(shifted)
 
 
@@ -282,10 +286,14 @@ def exp(x: Any, format: Format) -> Any:
 
 
 def decay(x: Any, format: Format) -> Any:
-    """exp(x) for x <= 0, in fewer steps."""
-    growth, n = _expm1_reduced(where(x < format.exp_range[0], format.exp_range[0], x), format)
+    """exp(x) for what is not far above 0, in fewer steps."""
     lift = format.fraction + 1  # above the subnormals, so that only the last product rounds
-    return (growth + 1.0) * _power_of_two(n, format, lift) * 2.0**-lift
+    shifter = format.shifter + (format.bias + lift)  # leaves the exponent field of 2^(n + lift)
+    x = where(x < format.exp_range[0], format.exp_range[0], x)
+    shifted = fma(x, LOG2_E, shifter)
+    r = _reduced(x, shifted - shifter, format)
+    once = fma(_polynomial(r, format.exp_terms), r, 1.0)  # (exp(r) - 1) / r
+    return fma(once, r, 1.0) * from_bits(bits(shifted) << format.fraction) * 2.0**-lift
 
 
 def expm1(x: Any, format: Format) -> Any:
