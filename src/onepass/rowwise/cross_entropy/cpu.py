@@ -193,7 +193,7 @@ def finite(top):
 
 
 def reach_above(top):
-    """How far above what they are relative to exponentials grow; +inf stands for one infinity."""
+    """Up to which distance from `top` exponentials grow; of infinite logits each counts 1."""
     return real(0.0) if top == real(inf) else real(REACH)
 
 
