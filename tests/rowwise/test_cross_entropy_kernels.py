@@ -219,7 +219,7 @@ MUTANTS = {
         far_labels((6, 2500)),
     ),
     "pieces before a larger logit with slopes of their own": (
-        "factor = common * decay(apart(read(peaks_at, number), top))",
+        "factor = common if peak == top else common * decay(peak - top)",
         "factor = common",
         far_labels((6, 2500)),
     ),

@@ -342,7 +342,8 @@ def slopes(
     for start in range(first, end, piece):
         factor = common
         if waits():
-            factor = common * decay(apart(read(peaks_at, number), top))
+            peak = read(peaks_at, number)
+            factor = common if peak == top else common * decay(peak - top)
             number = number + 1
         for i in range(start, min(start + piece, end)):
             if waits():
