@@ -554,6 +554,18 @@ def test_labels_far_below_the_largest_are_exact(engine):
     assert_labels_far_below_the_largest_are_exact(engine, shapes=[*KERNELS, (6, 2500)])
 
 
+@pytest.mark.parametrize("below", [-25.0, 0.0, 5.0, 15.0, 25.0, 40.0])
+@pytest.mark.parametrize("offset", [0.0, 40.0, -40.0])
+def test_float32_slopes_are_as_precise_wherever_the_label_stands(below, offset):
+    input = logits(500, 300, dtype=torch.float32) + offset
+    target = labels(input)
+    input[torch.arange(500), target] -= below
+    _, ours = results(on("cpu"), input, target, reduction="sum")
+    _, theirs = results(by_hand, input.double(), target, reduction="sum")
+    counting = theirs.abs() > 1e-3 * theirs.abs().max()
+    assert ((ours - theirs).abs() <= 1e-6 * theirs.abs())[counting].all()
+
+
 @ENGINES
 @pytest.mark.parametrize("size", [1e8, -1e8, 1e30, 1e38])
 def test_large_logits_are_taken_relative_to_the_largest(size, engine):

@@ -224,9 +224,14 @@ MUTANTS = {
         far_labels((6, 2500)),
     ),
     "sums that stopped growing are believed": (
-        "MOST = 1e+17",
-        "MOST = 1e+300",
+        "MOST = 10000000000000.0",
+        "MOST = inf",
         far_labels(LAST),
+    ),
+    "rows summed as they are not relative to the label": (
+        "return own, total * float64(decay(-own))",
+        "return own, total",
+        labelled("plain", LAST),
     ),
     "what is above the label does not grow": (
         "else real(REACH)",

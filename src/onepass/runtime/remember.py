@@ -37,8 +37,7 @@ def remembered(prepare: Callable[P, Prepared]) -> Callable[P, Tensor]:
         if again is not None:
             return again(given)
         call, tensors = prepare(*given, **named)
-        as_given = all(a is b and is_data(a) for a, b in zip(tensors, given, strict=False))
-        if kind and as_given and _of_kind(call):
+        if kind and _of_kind(call, tensors, given):
             if len(known) >= _MOST:
                 known.clear()
             again = known[kind] = _again(call, tensors)
@@ -79,7 +78,11 @@ def _tensors_first(types: tuple[type, ...]) -> int:
     return count if all(each in _NUMBERS for each in types[count:]) else 0
 
 
-def _of_kind(call: RowCall) -> bool:
-    """Whether there is nothing in the call but what follows from its kind."""
+def _of_kind(call: RowCall, tensors: tuple[Tensor, ...], given: tuple[Any, ...]) -> bool:
+    """Whether the call takes its tensors as they are, and has nothing else in it but what follows
+    from its kind.
+    """
+    as_given = all(a is b and is_data(a) for a, b in zip(tensors, given, strict=False))
     beside = call.weight, call.denominator, *call.options.values()
-    return bool(call.shape.numel()) and not any(isinstance(thing, Tensor) for thing in beside)
+    data = any(isinstance(thing, Tensor) for thing in beside)
+    return as_given and not data and bool(call.shape.numel())

@@ -7,10 +7,10 @@ are not the last, and for few classes.
     loss = share (lse(x) - x[label]) + spread sum(w (lse(x) - x)) + z_loss lse(x)^2
 
 with lse = log(sum(exp(x))), share = (1 - smoothing) w[label], spread = smoothing / classes.
-Logits are taken relative to one of them, `top`: the largest, or, along the rows, the label's own,
-which is known before the row is read. The label's exponential is kept apart from the `others`, so
-that neither lse(x) - x[label] nor the slope at the label, which is share (p - 1), cancels where the
-row is confident. A row that does not count has the label -1 here.
+Logits are taken relative to `top`: the largest of them, or the label's own where a row can be
+summed as it is. The label's exponential is kept apart from the `others`, so that neither
+lse(x) - x[label] nor the slope at the label, which is share (p - 1), cancels where the row is
+confident. A row that does not count has the label -1 here.
 """
 
 from __future__ import annotations
@@ -83,9 +83,9 @@ def shares(call: RowCall, classes: int) -> tuple[Tensor | None, float, float, fl
     return weight, smoothing, spread, spread * weight.sum().item() if smoothing else 0.0
 
 
-# Relative to the label's logit: where exponentials stop growing, and what they may sum up to.
-# Beyond, the slopes of a row could lose precision to the smallest numbers there are.
-REACH, MOST = 60.0, 1e17
+# A row is summed as it is if the label's logit lies between these, and the exponentials, which stop
+# growing at REACH, make no more than MOST. Beyond, slopes could become too small to be precise.
+LOWEST, HIGHEST, REACH, MOST = -20.0, 30.0, 60.0, 1e13
 
 
 def logit(input_at, index, cap):
@@ -283,27 +283,29 @@ def sums(
 ):  # fmt: skip
     """What the logits of a row are taken relative to, and the sum of the others' exponentials.
 
-    That is the label's own logit; or, where another is far above it, the largest so far of each
-    piece of the row: what was summed before a larger one is scaled down, what was kept is when it
-    is a slope.
+    Where that cannot be summed as it is, each piece of the row is relative to the largest logit so
+    far: what was summed before a larger one is scaled down. `peaks` keeps, from `number` on, what
+    the exponentials of each piece are relative to.
     """
-    near = True
+    plain = both(own >= real(LOWEST), own <= real(HIGHEST))
     while True:
-        top, total = own if near else real(-inf), float64(0.0)
+        top, total = real(0.0) if plain else real(-inf), float64(0.0)
         for start in range(first, end, piece):
             stop, place = min(start + piece, end), number + (start - first) // piece
-            if not near:
+            if not plain:
                 peak = largest(top, top_of(input_at, start, stop, cap))
                 if peak > top:
                     total = total * float64(decay(top - peak))
                     top = peak
             write(peaks_at, place, top)
             total = total + exponentials(input_at, gradient_input_at, start, stop, at, top, cap)
-            if near and not total <= MOST:
+            if plain and not total <= MOST:
                 break
-        if total <= MOST or not near:
+        if not plain:
             return top, total
-        near = False
+        if total <= MOST:
+            return own, total * float64(decay(-own))
+        plain = False
 
 
 def exponentials(input_at, gradient_input_at, first, end, at, top, cap):
@@ -338,13 +340,10 @@ def slopes(
     pull, cap,
 ):  # fmt: skip
     """Of every class as if it were not the label."""
-    base, reach = finite(top), reach_above(top)
     for start in range(first, end, piece):
-        factor = common
-        if waits():
-            peak = read(peaks_at, number)
-            factor = common if peak == top else common * decay(peak - top)
-            number = number + 1
+        peak = read(peaks_at, number)
+        factor = common if peak == top else common * decay(peak - top)
+        base, reach, number = finite(peak), reach_above(peak), number + 1
         for i in range(start, min(start + piece, end)):
             if waits():
                 slope = factor * load(gradient_input_at, i)
