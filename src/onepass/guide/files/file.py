@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ Block = tuple[Array, ...]  # an array for each column, all of the same rows
 SHOWN = 12  # names in a message
 
 
-class File:
+class File(ABC):
     """The columns of one file. Whatever a kind of file raises becomes a FileError."""
 
     kind: ClassVar[str]
@@ -82,14 +83,14 @@ class File:
                 f"{self.path} is not readable as {self.kind}: {one_line(error)}"
             ) from error
 
-    def _names(self) -> list[str]:
-        raise NotImplementedError
+    @abstractmethod
+    def _names(self) -> list[str]: ...
 
-    def _rows(self, name: str) -> int | None:
-        raise NotImplementedError
+    @abstractmethod
+    def _rows(self, name: str) -> int | None: ...
 
-    def _blocks(self, names: Sequence[str], rows: int) -> Iterator[Block]:
-        raise NotImplementedError
+    @abstractmethod
+    def _blocks(self, names: Sequence[str], rows: int) -> Iterator[Block]: ...
 
 
 @dataclass(frozen=True)
