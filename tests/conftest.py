@@ -1,6 +1,8 @@
 """The tests keep a folder of compiled kernels of their own, shared by their processes."""
 
+import gc
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,16 @@ os.environ.setdefault(
 )
 
 
+def pytest_configure(config):
+    """Calls run as they do behind `onepass build`, where there is a compiler."""
+    from onepass.errors import EngineError
+    from onepass.runtime import native
+
+    if not hasattr(config, "workerinput"):
+        with suppress(EngineError):
+            native.build()
+
+
 def pytest_addoption(parser):
     parser.addoption("--accept", action="store_true", help="rewrite the golden files")
 
@@ -19,11 +31,22 @@ def pytest_addoption(parser):
 def fresh(monkeypatch):
     """No kernel of a row-wise loss is loaded yet, and what is loaded is forgotten afterwards."""
     from onepass import define
-    from onepass.runtime import remember
+    from onepass.runtime import dispatch
 
     for loss in define._rowwise.values():
         monkeypatch.setattr(loss, "kernels", {})
-    monkeypatch.setattr(remember, "_kind", lambda *_: None)
+    monkeypatch.setattr(dispatch, "is_ordinary", lambda: False)
+
+
+@pytest.fixture
+def by_python(monkeypatch):
+    """Python remembers the calls and runs them, as where native.cpp is not built."""
+    from onepass.runtime import native, remember
+
+    monkeypatch.setattr(native, "calls", lambda: None)
+    for thing in gc.get_objects():
+        if type(thing) is remember.Remembered:
+            monkeypatch.setattr(thing, "_calls", None)
 
 
 @pytest.fixture(autouse=True)

@@ -127,7 +127,7 @@ def test_micro_batches_accumulate_to_the_whole(size):
 # The buffer
 
 
-def test_the_gradient_is_the_buffer_that_forward_wrote(monkeypatch):
+def test_the_gradient_is_the_buffer_that_forward_wrote(monkeypatch, by_python):
     made, empty = [], memory.empty
 
     def spied(*arguments):

@@ -15,8 +15,10 @@ import onepass
 import onepass.functional as F
 from onepass.cli import app
 from onepass.define import Rowwise, Within
+from onepass.errors import EngineError
 from onepass.guide import demo
 from onepass.guide.demo import race, training
+from onepass.runtime import native
 
 
 @pytest.fixture(autouse=True)
@@ -592,6 +594,18 @@ def test_bench_times_the_losses_that_are_named():
 
 
 # --- as a program ------------------------------------------------------------------------------
+
+
+def test_build_says_where_the_compiled_part_is_and_why_there_is_none(tmp_path, monkeypatch):
+    path = tmp_path / "made.so"
+    monkeypatch.setattr(native, "build", lambda: path)
+    assert printed("build").strip() == f"built: {path}"
+
+    def failing():
+        raise EngineError("native.cpp: there is no C++ compiler")
+
+    monkeypatch.setattr(native, "build", failing)
+    assert_refused("build", says="native.cpp: there is no C++ compiler", code=1)
 
 
 def test_python_m_onepass():

@@ -21,6 +21,8 @@ from onepass.runtime import autograd, cpu, eager, kernels, reduce
 from onepass.testing import Sample, samples
 from tests.twins import REDUCTIONS, assert_same_results, differentiated
 
+pytestmark = pytest.mark.usefixtures("by_python")  # whose way the mutants change
+
 Patch = pytest.MonkeyPatch
 Mutation = Callable[[Patch], Any]
 

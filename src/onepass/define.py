@@ -35,6 +35,7 @@ from onepass.formula.slope import with_slope
 from onepass.formula.trace import VALUE, parameter, tensor, trace
 from onepass.runtime import checks, cpu, dispatch, reduce, rows
 from onepass.runtime.call import Call, Prepared, RowCall
+from onepass.runtime.remember import Remembered
 
 __all__ = [
     "COUNT",
@@ -160,6 +161,7 @@ class Pointwise(_Shown):
         self.card = card
         self.kernels: dict[Any, Any] = {}
         self.module: type[torch.nn.Module] | None = None
+        self._calls = Remembered()
         self._traced: dict[Any, Any] = {}
         self._read_signature(formula)
         self._domains = self._checked_domains(domains)
@@ -253,15 +255,21 @@ class Pointwise(_Shown):
         normalizer: float | Tensor | None = None,
     ) -> Tensor:
         """The loss of tensors in the formula's order (None: an optional one not given)."""
+        weighting = reduction, weight, sample_weight, mask, normalizer
+        given = (*tensors, tuple(options), *options.values(), *weighting)
+        return self._calls.run(given, self._prepared, (tensors, options, *weighting))
+
+    def _prepared(
+        self, tensors: tuple[Tensor | None, ...], options: Mapping[str, Any], *weighting: Any
+    ) -> Prepared:
         parameters, flags = self.settings(options) if options else (self.parameters, self.flags)
         names = self.tensors
         if len(tensors) > len(names):
             optional = zip(self.optional, tensors[len(names) :], strict=True)
             given = {name: tensor for name, tensor in optional if tensor is not None}
             names, tensors = (*names, *given), (*tensors[: len(names)], *given.values())
-        return dispatch.evaluate(
-            self, names, tensors, parameters, flags,  # type: ignore[arg-type]
-            reduction, weight, sample_weight, mask, normalizer,
+        return dispatch.prepared(
+            self, names, tensors, parameters, flags, *weighting,  # type: ignore[arg-type]
         )  # fmt: skip
 
     def settings(self, options: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, bool]]:

@@ -1,4 +1,4 @@
-"""Every exception that onepass raises.
+"""Every exception that onepass raises, and how it warns.
 
     OnepassError
     ├── FormulaError      the author of a formula: what was written cannot be a pointwise formula
@@ -16,6 +16,9 @@ given, what is allowed and what to write instead.
 """
 
 from __future__ import annotations
+
+import sys
+import warnings
 
 
 class OnepassError(Exception):
@@ -56,3 +59,14 @@ class EngineError(OnepassError, RuntimeError):
 
 class EngineWarning(RuntimeWarning):
     """An engine could not serve a call; the definition did. Said once per reason."""
+
+
+_BETWEEN = ("onepass.", "torch.nn.modules.module")  # modules whose lines tell a caller nothing
+
+
+def warn(message: str, category: type[Warning] = UserWarning) -> None:
+    """Warn of the line that called this library, from however deep within."""
+    frame, level = sys._getframe(1), 2
+    while frame.f_back and frame.f_globals.get("__name__", "").startswith(_BETWEEN):
+        frame, level = frame.f_back, level + 1
+    warnings.warn(message, category, stacklevel=level)

@@ -19,7 +19,6 @@ RuntimeError, a ParameterError a ValueError and a TypeError.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from numbers import Real
 from typing import Any
@@ -28,7 +27,7 @@ import torch
 from torch import Tensor
 
 from onepass import rowwise
-from onepass.errors import DomainError
+from onepass.errors import DomainError, warn
 from onepass.pointwise import binary, divergence, likelihood, ranking, regression
 
 _Flag = bool | None  # of the deprecated size_average and reduce
@@ -769,10 +768,9 @@ def legacy_reduction(size_average: _Flag, reduce: _Flag, reduction: str) -> str:
     reduction = "none" if reduce is False else summed
     if torch.compiler.is_compiling():
         return reduction
-    warnings.warn(
+    warn(
         "size_average and reduce args will be deprecated, please use "
-        f"reduction='{reduction}' instead.",
-        stacklevel=3,
+        f"reduction='{reduction}' instead."
     )
     return reduction
 
@@ -793,8 +791,7 @@ def _as_variance(var: Any, input: Any) -> Any:
 def _warn_of_mean(size_average: _Flag, reduce: _Flag, reduction: str) -> None:
     legacy = size_average is not None or reduce is not None
     if reduction == "mean" and not legacy and not torch.compiler.is_compiling():
-        warnings.warn(
+        warn(
             "kl_div: reduction 'mean' divides by the number of elements, so it is not the "
-            "divergence; 'batchmean' divides by the batch size and is.",
-            stacklevel=3,
+            "divergence; 'batchmean' divides by the batch size and is."
         )

@@ -342,16 +342,26 @@ def backward_twice_gives_the_same(sample: Sample) -> None:
 
 
 def threads_do_not_change_a_bit(sample: Sample) -> None:
-    """Over many blocks the same bits come from one thread and from two; and the right ones."""
-    repeats = -(-300_000 // max(sample.tensors[0].numel(), 1))
-    tiled = tuple(t.flatten().repeat(repeats) for t in sample.tensors)
-    for dtype in (torch.float32, torch.float64):
-        large = Sample(sample.loss, tuple(t.to(dtype) for t in tiled), sample.options)
-        one, two = (_with_threads(count, large) for count in (1, 2))
-        for a, b in zip(one, two, strict=True):
-            assert torch.equal(a.nan_to_num(), b.nan_to_num()), "bits differ"
+    """Over many blocks the same bits come from one thread, two and three; and the right ones."""
+    for dtype, seed in itertools.product((torch.float32, torch.float64), range(4)):
+        large = _shuffled(sample, dtype, seed)
+        one, *others = (_with_threads(count, large) for count in (1, 2, 3))
+        for other in others:
+            for a, b in zip(one, other, strict=True):
+                assert torch.equal(a.nan_to_num(), b.nan_to_num()), "bits differ"
+    large = _shuffled(sample, torch.float64, 0)
+    found = _with_threads(2, large)
     with engine("eager"):
-        _same_as_the_definition(one, large.differentiated(), "many blocks")
+        _same_as_the_definition(found, large.differentiated(), "many blocks")
+
+
+def _shuffled(sample: Sample, dtype: torch.dtype, seed: int) -> Sample:
+    """Many blocks of its elements, no two with the same sum."""
+    count = sample.tensors[0].numel()
+    repeats = -(-300_000 // max(count, 1))
+    order = torch.randperm(repeats * count, generator=_generator(seed))
+    tensors = tuple(t.to(dtype).flatten().repeat(repeats)[order] for t in sample.tensors)
+    return Sample(sample.loss, tensors, sample.options)
 
 
 def _with_threads(count: int, sample: Sample) -> tuple[Tensor, ...]:

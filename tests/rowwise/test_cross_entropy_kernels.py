@@ -179,8 +179,8 @@ MUTANTS = {
         labelled("weight", FEW),
     ),
     "class weight does not count": (
-        "one = float64(class_weight(class_weight_at, max(label, 0)))",
-        "one = float64(1.0)",
+        "count = float64(read(class_weight_at, label if legal else 0))",
+        "count = float64(1.0)",
         labelled("weight", ALONE),
     ),
     "slope at the label cancels": (
@@ -254,8 +254,8 @@ MUTANTS = {
         labelled("plain", FEW),
     ),
     "sums of tiles lost": (
-        "write(partials_at, block, of_legal(total, counted))",
-        "write(partials_at, 0, of_legal(total, counted))",
+        "write(partials_at, block, (total + wrong) / whole)",
+        "write(partials_at, 0, (total + wrong) / whole)",
         labelled("plain", FEW),
     ),
     "row weight not in the value": (
@@ -269,8 +269,8 @@ MUTANTS = {
         weighed(FEW),
     ),
     "row weight does not count": (
-        "one = one * read(weight_at, row + p)",
-        "one = one * 1.0",
+        "count = count * read(weight_at, row)",
+        "count = count * 1.0",
         weighed(ALONE),
     ),
     "ignored rows multiplied by 0": (

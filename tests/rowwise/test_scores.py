@@ -1109,10 +1109,11 @@ def masked(name):
 
 
 def out_of_range(name):
-    with pytest.raises(onepass.DomainError):
-        on("cpu", name)(torch.zeros(4, 5), tensor([0, 1, 2, 5]))
-    with pytest.raises(onepass.DomainError):
-        on("cpu", name)(torch.zeros(4, 90), tensor([0, 1, 2, 90]))
+    for classes in (5, 90):
+        input, target = torch.zeros(4, classes), tensor([0, 1, 2, classes])
+        for reduction in ("mean", "sum"):
+            with pytest.raises(onepass.DomainError):
+                on("cpu", name)(input, target, reduction=reduction)
 
 
 DEFINITION, WEIGHTS = assert_rows_are_the_definitions, assert_row_weights_weigh_and_count

@@ -170,7 +170,7 @@ def test_the_folder_can_be_chosen(folder, monkeypatch):
     assert (folder / "of" / "onepass").is_dir()
 
 
-def test_a_kernel_is_made_of_its_text_and_the_toolchain(folder, monkeypatch):
+def test_a_kernel_is_made_of_its_text_and_the_toolchain(folder, monkeypatch, by_python):
     made = []
 
     def compiled(source, *others):

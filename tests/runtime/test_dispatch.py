@@ -18,7 +18,7 @@ X, Y = torch.linspace(-1, 1, 12), torch.linspace(1, 2, 12)
 
 
 @pytest.fixture
-def engines(monkeypatch):
+def engines(monkeypatch, by_python):
     """The engines that ran, in order."""
     ran = []
 

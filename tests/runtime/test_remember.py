@@ -12,6 +12,8 @@ from onepass.errors import DomainError, ParameterError
 from onepass.runtime import dispatch, remember
 from onepass.runtime.call import RowCall
 
+pytestmark = pytest.mark.usefixtures("by_python")  # test_native.py has the other way
+
 
 @pytest.fixture
 def calls(monkeypatch):

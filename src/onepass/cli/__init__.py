@@ -3,6 +3,7 @@
 losses.py      what there is: list, show, plot
 data.py        files of numbers: recommend, diagnose, explain, evaluate
 trials.py      onepass against torch.nn: demo, bench
+building.py    what is compiled before it is needed: build
 arguments.py   what stands on a command line: columns, tensors, options
 output.py      tables, JSON, errors
 """
@@ -16,7 +17,7 @@ import typer
 from typer.core import TyperGroup
 
 import onepass
-from onepass.cli import data, losses, trials
+from onepass.cli import building, data, losses, trials
 from onepass.cli.output import fail
 from onepass.errors import OnepassError
 
@@ -76,3 +77,4 @@ app.command(context_settings=_OPEN)(data.explain)
 app.command(context_settings=_OPEN)(data.evaluate)
 app.command()(trials.demo)
 app.command()(trials.bench)
+app.command()(building.build)

@@ -47,18 +47,27 @@ def tallied(
     # reads 1 label per row; nan if one is out of range
     block = turn(turn_at)
     while block * AT_ONCE < rows:
-        total = float64(0.0)
-        for row in range(block * AT_ONCE, min((block + 1) * AT_ONCE, rows)):
-            label = read(target_at, row)
-            legal = both(label >= 0, label < classes)
-            count = float64(1.0)
-            if CLASS_WEIGHTED:
-                count = float64(read(class_weight_at, label if legal else 0))
-            if WEIGHTED:
-                count = count * read(weight_at, row)
-            count = where(legal, count, float64(nan))
-            if WEIGHTED:
-                count = where(read(weight_at, row) == 0.0, float64(0.0), count)
-            total = accumulate(total, where(label == ignore_index, float64(0.0), count))
+        first, end = block * AT_ONCE, min((block + 1) * AT_ONCE, rows)
+        total = count_of(target_at, class_weight_at, weight_at, first, end, classes, ignore_index)
         write(partials_at, block, total)
         block = turn(turn_at)
+
+
+def count_of(target_at, class_weight_at, weight_at, first, end, classes, ignore_index):
+    """How much rows count together, nan if the label of one that counts is out of range: a
+    kernel's, for others as well.
+    """
+    total = float64(0.0)
+    for row in range(first, end):
+        label = read(target_at, row)
+        legal = both(label >= 0, label < classes)
+        count = float64(1.0)
+        if CLASS_WEIGHTED:
+            count = float64(read(class_weight_at, label if legal else 0))
+        if WEIGHTED:
+            count = count * read(weight_at, row)
+        count = where(legal, count, float64(nan))
+        if WEIGHTED:
+            count = where(read(weight_at, row) == 0.0, float64(0.0), count)
+        total = accumulate(total, where(label == ignore_index, float64(0.0), count))
+    return total

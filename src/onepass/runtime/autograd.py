@@ -7,6 +7,7 @@ A backward that must be differentiable itself goes through the definition.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -36,23 +37,16 @@ class OnePass(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
-        call, wanted, (upstream,) = ctx.call, ctx.needs_input_grad[1:], grad_outputs
-        if torch.is_grad_enabled() or not _is_one_gradient(upstream):
-            return None, *eager.gradients(call, ctx.saved_tensors, wanted, upstream)
-        # Released before it is returned, so that autograd takes the buffer without a copy.
-        gradients, ctx.gradients = ctx.gradients, None
-        factor = upstream.item()
-        if factor != 1 and call.dtype.itemsize == 2:
-            gradients = None  # a half type must be scaled before it is rounded
-        if gradients is None:  # or this is a second backward
-            tensors = ctx.saved_tensors  # which may come back in another order
-            engine, call = call.loss.engine, call.anew()
-            return None, *engine.value_and_gradients(call, tensors, wanted, factor)[1]
-        if factor != 1:
-            for gradient in gradients:
-                if gradient is not None:
-                    gradient.mul_(factor)
-        return None, *gradients
+        call, (upstream,) = ctx.call, grad_outputs
+        if not torch.is_grad_enabled() and _is_one_gradient(upstream):
+            # Released before it is returned, so that autograd takes the buffer without a copy.
+            gradients, ctx.gradients = ctx.gradients, None
+            factor = upstream.item()
+            # A half type must be scaled before it is rounded; and this may be a second backward.
+            if gradients is not None and (factor == 1 or call.dtype.itemsize > 2):
+                return None, *_times(gradients, factor)
+        tensors, wanted = ctx.saved_tensors, ctx.needs_input_grad[1:]
+        return None, *gradients_anew(call, tensors, wanted, upstream)
 
 
 class Elementwise(torch.autograd.Function):
@@ -70,6 +64,24 @@ class Elementwise(torch.autograd.Function):
         if torch.is_grad_enabled() or not _is_one_gradient(upstream):
             return None, *eager.gradients(call, ctx.saved_tensors, wanted, upstream)
         return None, *call.loss.engine.gradients(call, ctx.saved_tensors, wanted, upstream)
+
+
+def gradients_anew(
+    call: Call | RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor
+) -> Gradients:
+    """The gradients of a reduced loss, where those made with its value do not serve."""
+    if torch.is_grad_enabled() or not _is_one_gradient(upstream):
+        return eager.gradients(call, tensors, wanted, upstream)
+    engine, call = call.loss.engine, call.anew()  # saved tensors may come back in another order
+    return engine.value_and_gradients(call, tensors, wanted, upstream.item())[1]
+
+
+def _times(gradients: Gradients, factor: float) -> Gradients:
+    if factor != 1:
+        for gradient in gradients:
+            if gradient is not None:
+                gradient.mul_(factor)
+    return gradients
 
 
 def _is_one_gradient(upstream: Tensor) -> bool:

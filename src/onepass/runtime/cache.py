@@ -11,13 +11,12 @@ import hashlib
 import os
 import stat
 import tempfile
-import warnings
 from functools import cache
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
-from onepass.errors import EngineWarning
+from onepass.errors import EngineWarning, warn
 
 _DIGEST_SIZE = hashlib.sha256().digest_size
 
@@ -92,9 +91,8 @@ def _made(path: Path) -> Path | None:
 
 @cache
 def _say(why: str) -> None:
-    warnings.warn(
+    warn(
         f"onepass keeps no compiled kernels, so each process compiles its own: {why}. "
         "Set ONEPASS_CACHE_DIR to a folder of your own.",
         EngineWarning,
-        stacklevel=2,
     )

@@ -110,4 +110,4 @@ class RowCall(_Reduced):
         return replace(self, launches=None)
 
 
-Prepared = tuple[RowCall, tuple[Tensor, ...]]  # a call, and the tensors it is made of
+Prepared = tuple[Call | RowCall, tuple[Tensor, ...]]  # a call, and the tensors it is made of

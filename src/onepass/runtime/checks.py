@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import difflib
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from numbers import Real
 from typing import Any
@@ -14,7 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onepass.errors import DeviceError, DomainError, DtypeError, ParameterError, ShapeError
+from onepass.errors import (
+    DeviceError,
+    DomainError,
+    DtypeError,
+    ParameterError,
+    ShapeError,
+    warn,
+)  # fmt: skip
 from onepass.formula.domain import Domain
 from onepass.runtime.call import Call, RowCall
 
@@ -65,10 +71,9 @@ def _common_shape(loss: str, names: Sequence[str], tensors: Sequence[Tensor]) ->
         raise ShapeError(_mismatch(loss, names, tensors))
     for name, tensor in zip(names[:2], tensors[:2], strict=True):
         if tensor.shape != shape and tensor.dim() and not torch.compiler.is_compiling():
-            warnings.warn(
+            warn(
                 f"{loss}: `{name}` of size {tuple(tensor.shape)} is broadcast to "
-                f"{tuple(shape)}. Please ensure that is meant.",
-                stacklevel=6,
+                f"{tuple(shape)}. Please ensure that is meant."
             )
     return shape
 

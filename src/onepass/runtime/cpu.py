@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -12,6 +13,7 @@ from onepass.errors import EngineError
 from onepass.printers.cpu import BLOCK, Kernel, Operand, text
 from onepass.runtime import checks, kernels, memory
 from onepass.runtime.call import Call
+from onepass.runtime.kernels import Recipe
 from onepass.runtime.operands import Stride, aligned, common_stride, dtype_name, number, quotient
 
 Gradients = list[Tensor | None]
@@ -45,6 +47,22 @@ def value_and_gradients(
     scale = quotient(upstream, float(call.denominator))
     total = _run(kernel, call, (*operands, weight, *written), scale)
     return _reduced(call, tensors, total), _in_their_shapes(tensors, written)
+
+
+def recipe(call: Call, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> Recipe | None:
+    """How native.cpp runs a reduced call; None if there is more to do than to run a kernel."""
+    if _in_one_order(call, tensors)[0] is not tensors:
+        return None
+    kernel = _kernel(call, tensors, None, wanted, each=False)
+    places = itertools.count(len(tensors))
+    count = call.shape.numel()
+    return Recipe(
+        kernels.Bound(kernel, call.parameters.values(), (count,), _turns(count)),
+        operands=tuple(range(len(tensors))),
+        gradients=tuple(next(places) if need else -1 for need in wanted),
+        divisor=float(call.denominator),
+        dtype=call.dtype,
+    )
 
 
 def gradients(
@@ -153,8 +171,11 @@ def _run(
 ) -> float:
     addresses = [tensor.data_ptr() for tensor in memory if tensor is not None]
     count = call.shape.numel()
-    turns = (count + BLOCK - 1) // BLOCK
-    return kernel(addresses, (*call.parameters.values(), scale), (count,), turns)
+    return kernel(addresses, (*call.parameters.values(), scale), (count,), _turns(count))
+
+
+def _turns(count: int) -> int:
+    return (count + BLOCK - 1) // BLOCK
 
 
 def _gradient_memory(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -12,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from onepass.errors import EngineError, EngineWarning, FormulaError, ParameterError
+from onepass.errors import EngineError, EngineWarning, FormulaError, ParameterError, warn
 from onepass.runtime import autograd, checks, eager, reduce
 from onepass.runtime.call import Call, Loss, RowCall
 from onepass.runtime.operands import PLAIN, is_data
@@ -79,7 +78,7 @@ def is_ordinary() -> bool:
     )
 
 
-def evaluate(
+def prepared(
     loss: Loss,
     names: tuple[str, ...],
     tensors: tuple[Tensor, ...],
@@ -90,12 +89,10 @@ def evaluate(
     sample_weight: Tensor | None,
     mask: Tensor | None,
     normalizer: float | Tensor | None,
-) -> Tensor:
-    """The loss of these tensors."""
+) -> tuple[Call, tuple[Tensor, ...]]:
+    """A call of these tensors, checked."""
     shape, dtype = checks.agreement(loss.name, names, tensors)
     if weight is None and sample_weight is None and mask is None and normalizer is None:
-        if loss.fused is not None and _suits_torch(shape, dtype, tensors, parameters, reduction):
-            return loss.fused(*tensors, _TORCHS.index(reduction), *parameters.values())
         total, denominator = None, reduce.count(loss.name, shape, reduction)
     else:
         total, denominator = reduce.weighting(
@@ -114,31 +111,13 @@ def evaluate(
     call = Call(
         shape, dtype, reduction, total, is_checking(), denominator, loss, names, parameters, flags
     )
-    return run(call, tensors)
+    return call, tensors
 
 
-def _suits_torch(
-    shape: torch.Size,
-    dtype: torch.dtype,
-    tensors: Sequence[Tensor],
-    parameters: Mapping[str, float],
-    reduction: str,
-) -> bool:
-    """Whether torch's own operation is the faster way: our call costs more than its arithmetic."""
-    if torch.compiler.is_compiling() or _engine.get() != "auto" or _checking.get():
-        return False
-    return (
-        shape.numel() <= _TINY
-        and (dtype is torch.float32 or dtype is torch.float64)
-        and reduction in _TORCHS
-        and all(parameters.values())  # torch's operations take a parameter 0 differently
-        and all(t.shape == shape and t.dtype is dtype and t.is_cpu for t in tensors)
-    )
-
-
-def by_torch(call: RowCall) -> Callable[..., Tensor]:
-    """What runs calls of few rows like this one: torch's own operation."""
-    operation, number, options = call.loss.fused, _TORCHS.index(call.reduction), call.options
+def by_torch(call: Call | RowCall) -> Callable[..., Tensor]:
+    """What runs small calls like this one: torch's own operation."""
+    operation, number = call.loss.fused, _TORCHS.index(call.reduction)
+    options = call.options if isinstance(call, RowCall) else call.parameters
     assert operation is not None
 
     def evaluate(*tensors: Tensor) -> Tensor:
@@ -150,16 +129,32 @@ def by_torch(call: RowCall) -> Callable[..., Tensor]:
     return evaluate
 
 
-def suits_torch(call: RowCall, tensors: Sequence[Tensor]) -> bool:
-    """Whether that is the faster way for a call of plain tensors without weights."""
+def suits_torch(call: Call | RowCall, tensors: Sequence[Tensor]) -> bool:
+    """Whether that is the faster way for a call of plain tensors without weights: ours costs more
+    than its arithmetic.
+    """
+    small = call.loss.fused is not None and call.shape.numel() <= _TINY
+    if not small or call.dtype.itemsize < 4 or call.reduction not in _TORCHS:
+        return False
+    if isinstance(call, RowCall):
+        return _suit_rows(call, tensors)
+    return _suit_elements(call, tensors)
+
+
+def _suit_rows(call: RowCall, tensors: Sequence[Tensor]) -> bool:
+    input = tensors[0]
     return (
-        call.loss.fused is not None
-        and call.shape.numel() <= _TINY
-        and tensors[0].numel() <= _WIDE
-        and tensors[0].dim() <= 2  # beyond, torch's classes are on axis 1
-        and (call.dtype is torch.float32 or call.dtype is torch.float64)
-        and call.reduction in _TORCHS
+        input.numel() <= _WIDE
+        and input.dim() <= 2  # beyond, torch's classes are on axis 1
         and (call.reduction != "mean" or call.denominator is None)
+    )
+
+
+def _suit_elements(call: Call, tensors: Sequence[Tensor]) -> bool:
+    return (
+        all(t.shape == call.shape and t.dtype is call.dtype for t in tensors)
+        and all(call.parameters.values())  # torch's operations take a parameter 0 differently
+        and float(call.denominator) == reduce.count(call.loss.name, call.shape, call.reduction)
     )
 
 
@@ -248,4 +243,4 @@ _said: set[str] = set()
 def _say(why: str) -> None:
     if why not in _said:
         _said.add(why)
-        warnings.warn(f"{why}. The definition runs instead.", EngineWarning, stacklevel=6)
+        warn(f"{why}. The definition runs instead.", EngineWarning)

@@ -18,6 +18,8 @@ from struct import Struct
 from types import FunctionType
 from typing import Any, NamedTuple
 
+import torch
+
 from onepass.runtime import cache as disk
 from onepass.runtime import threads
 
@@ -38,11 +40,12 @@ class Loaded:
 
     def __init__(self, address: int, signature: Signature) -> None:
         pointers, numbers, integers = map(len, signature)
-        self._entry = threads.ENTRY(address)
+        self.address = address
+        self.entry = threads.ENTRY(address)
+        self.place_addresses = Struct(f"{pointers - 1}q").pack_into
+        self.partials = pointers - 1  # where their address stands in a frame
+        self.last_number = pointers + numbers - 1
         self._frame = Struct(f"{pointers}q{numbers}d{integers + 1}q").pack
-        self._place_addresses = Struct(f"{pointers - 1}q").pack_into
-        self._last_number = (pointers + numbers - 1) * _NUMBER.size
-        self._no_addresses = (0,) * (pointers - 1)
 
     def __call__(
         self,
@@ -53,38 +56,60 @@ class Loaded:
     ) -> float:
         """Run until all turns are taken; the sum of the partial sums, if the kernel has any."""
         partials = array("d", (0.0,)) * turns
-        frame = self._frame(*addresses, partials.buffer_info()[0], *numbers, *integers, 0)
-        frame = array("q", frame)
-        threads.together(self._entry, frame.buffer_info()[0], turns)
+        frame = self.frame((*addresses, partials.buffer_info()[0]), numbers, integers)
+        threads.together(self.entry, frame.buffer_info()[0], turns)
         return sum(partials)
 
-    def bound(
-        self, numbers: Iterable[float], integers: Iterable[int], turns: int
-    ) -> Callable[[Iterable[int], float], float]:
-        """The same, of addresses and the last number alone: all else stays, in frames that are
-        used again, one by each thread that is in the kernel at the time.
-        """
-        numbers, integers = (*numbers, 0.0), tuple(integers)
-        idle: list[tuple[array[int], int, array[float]]] = []
-        entry, place = self._entry, self._place_addresses
+    def frame(
+        self, addresses: Iterable[int], numbers: Iterable[float], integers: Iterable[int]
+    ) -> array[int]:
+        """All that the kernel is given, in one piece."""
+        return array("q", self._frame(*addresses, *numbers, *integers, 0))
 
-        def run(addresses: Iterable[int], last: float) -> float:
-            try:
-                frame, at, partials = idle.pop()
-            except IndexError:
-                partials = array("d", (0.0,)) * turns
-                at = partials.buffer_info()[0]
-                frame = array("q", self._frame(*self._no_addresses, at, *numbers, *integers, 0))
-                at = frame.buffer_info()[0]
-            place(frame, 0, *addresses)
-            _NUMBER.pack_into(frame, self._last_number, last)
-            frame[-1] = 0  # turns are taken from the first again
-            threads.together(entry, at, turns)
-            total = sum(partials)
-            idle.append((frame, at, partials))
-            return total
 
-        return run
+class Bound:
+    """A kernel with all it is given but addresses and the last number, which all calls of a kind
+    share: it stays in frames that are used again, one by each thread that is in the kernel.
+    """
+
+    def __init__(
+        self, kernel: Loaded, numbers: Iterable[float], integers: Iterable[int], turns: int
+    ) -> None:
+        self.kernel, self.turns = kernel, turns
+        self._numbers, self._integers = (*numbers, 0.0), tuple(integers)
+        self._last = kernel.last_number * _NUMBER.size
+        self._idle: list[tuple[array[int], int, array[float]]] = []
+
+    def __call__(self, addresses: Iterable[int], last: float) -> float:
+        """The sum of the partial sums."""
+        try:
+            frame, at, partials = self._idle.pop()
+        except IndexError:
+            partials = array("d", (0.0,)) * self.turns
+            frame = self.frame(partials.buffer_info()[0])
+            at = frame.buffer_info()[0]
+        self.kernel.place_addresses(frame, 0, *addresses)
+        _NUMBER.pack_into(frame, self._last, last)
+        frame[-1] = 0  # turns are taken from the first again
+        threads.together(self.kernel.entry, at, self.turns)
+        total = sum(partials)
+        self._idle.append((frame, at, partials))
+        return total
+
+    def frame(self, partials: int = 0) -> array[int]:
+        """What the kernel is given, without the addresses of tensors."""
+        addresses = (0,) * self.kernel.partials
+        return self.kernel.frame((*addresses, partials), self._numbers, self._integers)
+
+
+class Recipe(NamedTuple):
+    """How native.cpp runs a call."""
+
+    bound: Bound
+    operands: tuple[int, ...]  # where each tensor's address stands in the frame
+    gradients: tuple[int, ...]  # and that of its gradient, -1 if it is not wanted
+    divisor: float
+    dtype: torch.dtype  # of the loss
 
 
 def _unlock() -> None:

@@ -40,9 +40,14 @@ def empty(shape: torch.Size, stride: tuple[int, ...], dtype: torch.dtype) -> Ten
 
 def like(tensor: Tensor) -> Tensor:
     """Uninitialised memory for a tensor like this dense one."""
-    if tensor.nbytes < _SMALLEST:
+    if is_small(tensor):
         return torch.empty_like(tensor)
     return empty(tensor.shape, tensor.stride(), tensor.dtype)
+
+
+def is_small(tensor: Tensor) -> bool:
+    """Whether torch's allocator serves it better."""
+    return tensor.nbytes < _SMALLEST
 
 
 def empty_cache() -> None:

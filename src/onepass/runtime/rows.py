@@ -8,7 +8,7 @@ that say what is wanted.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
@@ -19,9 +19,12 @@ from onepass.errors import EngineError
 from onepass.printers import rows as printer
 from onepass.runtime import eager, kernels, memory
 from onepass.runtime.call import RowCall
+from onepass.runtime.kernels import Recipe
 from onepass.runtime.operands import dtype_name, number, quotient
 
 Gradients = list[Tensor | None]
+
+ALONE = 16384  # rows that every thread counts for itself, where a mean divides by their number
 
 
 class Plan(NamedTuple):
@@ -42,7 +45,7 @@ class Plan(NamedTuple):
 class Launch(NamedTuple):
     """A kernel with all it is given but the scale, and the gradients and values that it writes."""
 
-    run: Callable[[Iterable[int], float], float]
+    run: kernels.Bound
     operands: tuple[Tensor, ...]  # () for those of a remembered call
     beside: tuple[Tensor | None, ...]  # the extras and the row weights
     slots: tuple[int, ...]  # the operands that have a gradient, in the kernel's order
@@ -101,6 +104,25 @@ def gradients(
     return written
 
 
+def recipe(call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> Recipe | None:
+    """How native.cpp runs a reduced call; None if there is more to do than to run a kernel."""
+    plan = _plan(call, tensors)
+    divisor = 1.0 if plan.flags.get("ALONE") else call.denominator
+    if divisor is None or not _takes_as_they_are(plan, tensors):
+        return None
+    kernel = _kernel(call, plan, weighted=False, wanted=tuple(wanted), each=False)
+    names = _arguments(plan.kernel)
+    first = names.pointers.index("values") + 1  # the gradients stand behind the values
+    places = {slot: first + place for place, slot in enumerate(names.gradients)}
+    return Recipe(
+        kernels.Bound(kernel, plan.numbers, plan.integers, plan.turns),
+        operands=tuple(range(len(tensors))),
+        gradients=tuple(places[k] if need else -1 for k, need in enumerate(wanted)),
+        divisor=float(divisor),
+        dtype=call.dtype,
+    )
+
+
 def _launch(
     call: RowCall, tensors: Sequence[Tensor], wanted: tuple[bool, ...] = (), each: bool = False
 ) -> Launch:
@@ -110,14 +132,25 @@ def _launch(
     kept = call.launches.get((wanted, each)) if call.launches else None
     if kept is not None:
         return kept
-    plan = call.loss.plan(call, tensors)
-    if call.denominator is None and plan.turns == 1 and "ALONE" in plan.flags:
-        plan = plan._replace(flags={**plan.flags, "ALONE": True})
+    plan = _plan(call, tensors)
     launch = _launched(call, plan, call.weight, wanted, each)
-    as_they_are = all(a is b for a, b in zip(plan.operands, tensors, strict=True))
-    if call.launches is not None and as_they_are and not any(e is not None for e in plan.extras):
+    if call.launches is not None and _takes_as_they_are(plan, tensors):
         call.launches[wanted, each] = launch._replace(operands=())
     return launch
+
+
+def _plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
+    """The loss's, which may find out by itself what the mean of few rows divides by."""
+    plan = call.loss.plan(call, tensors)
+    if call.denominator is None and call.shape.numel() <= ALONE and "ALONE" in plan.flags:
+        plan = plan._replace(flags={**plan.flags, "ALONE": True})
+    return plan
+
+
+def _takes_as_they_are(plan: Plan, tensors: Sequence[Tensor]) -> bool:
+    """Whether the kernel needs these tensors and no others."""
+    same = all(a is b for a, b in zip(plan.operands, tensors, strict=True))
+    return same and all(extra is None for extra in plan.extras)
 
 
 def _launched(
@@ -131,7 +164,7 @@ def _launched(
         weight = weight.expand(call.shape).to(torch.float64).contiguous()
     kernel = _kernel(call, plan, weight is not None, wanted, each)
     return Launch(
-        run=kernel.bound(plan.numbers, plan.integers, plan.turns),
+        run=kernels.Bound(kernel, plan.numbers, plan.integers, plan.turns),
         operands=plan.operands,
         beside=(*plan.extras, weight),
         slots=_arguments(plan.kernel).gradients,

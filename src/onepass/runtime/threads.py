@@ -31,6 +31,11 @@ def together(entry: Callable[[int], object], frame: int, turns: int) -> None:
         _by_python(entry, frame, threads)
 
 
+def address() -> int:
+    """Where OpenMP's entry is, 0 if it cannot be called."""
+    return ctypes.cast(_openmp, ctypes.c_void_p).value or 0 if _openmp is not None else 0
+
+
 def _openmp_parallel() -> Any:
     """GNU OpenMP's entry, which others offer as well, from the library that torch has loaded."""
     try:

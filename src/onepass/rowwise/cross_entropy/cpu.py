@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from onepass.rowwise.tally import count_of
 from onepass.rowwise.tiles import ROOM, RUN, TILE, place, tiled, tiled_along
 from onepass.runtime.call import RowCall
 from onepass.runtime.rows import Plan
@@ -98,33 +99,30 @@ def class_weight(class_weight_at, label):
 
 
 def labels(target_at, class_weight_at, weight_at, label_at, row, count, classes, ignore_index):
-    """Lays the labels of a tile out, -1 where a row does not count, and returns what the rows
-    count together: nan if one of them has no class.
+    """Lays the labels of a tile out, -1 where a row does not count; nan if one that does has no
+    class, else 0.
     """
-    counted = float64(0.0)
+    wrong = float64(0.0)
     for p in range(count):
         label = read(target_at, row + p)
         counts = label != ignore_index
         if WEIGHTED:
             counts = both(counts, read(weight_at, row + p) != 0.0)
         legal = both(label >= 0, label < classes)
+        lost = where(counts, float64(nan), float64(0.0))
+        wrong = accumulate(wrong, where(legal, float64(0.0), lost))
         label = label if both(counts, legal) else -1
-        one = float64(class_weight(class_weight_at, max(label, 0)))
-        if CLASS_WEIGHTED and not SMOOTHED and not SQUARED:
-            label = -1 if one == 0.0 else label  # nothing but its class counts in a row
-        if WEIGHTED:
-            one = one * read(weight_at, row + p)
-        one = where(legal, one, float64(nan))
-        counted = accumulate(counted, where(counts, one, float64(0.0)))
+        if CLASS_WEIGHTED and not SMOOTHED and not SQUARED:  # nothing but its class counts in a row
+            label = -1 if class_weight(class_weight_at, max(label, 0)) == real(0.0) else label
         write(label_at, p, int32(label))
-    return counted
+    return wrong
 
 
-def of_legal(total, counted):
-    """A tile's sum, or its mean if it is all there is; nan if a label has no class."""
+def divisor(target_at, class_weight_at, weight_at, rows, classes, ignore_index):
+    """What the kernel itself divides by."""
     if ALONE:
-        return total / counted
-    return total if counted == counted else counted
+        return count_of(target_at, class_weight_at, weight_at, 0, rows, classes, ignore_index)
+    return float64(1.0)
 
 
 def values(
@@ -223,15 +221,15 @@ def along(
     peaks_at = room(cap, TILE)
     piece = max(RUN, (classes + TILE - 1) // TILE)
     pieces = (classes + piece - 1) // piece
+    whole = divisor(target_at, class_weight_at, weight_at, rows, classes, ignore_index)
+    scale = scale / whole
     block = turn(turn_at)
     while block * at_once < rows:
         row = block * at_once
         count = min(at_once, rows - row)
-        counted = labels(
+        wrong = labels(
             target_at, class_weight_at, weight_at, label_at, row, count, classes, ignore_index
         )
-        if ALONE:
-            scale = scale / counted
         for p in range(count):
             first, label = (row + p) * classes, read(label_at, p)
             if label >= 0:
@@ -251,7 +249,7 @@ def along(
             class_weight_at, weight_at, values_at, label_at, top_at, own_at, others_at, short_at,
             common_at, row, count, keep, spread, spread_mass, z_loss, scale,
         )  # fmt: skip
-        write(partials_at, block, of_legal(total, counted))
+        write(partials_at, block, (total + wrong) / whole)
         if GRADIENT_INPUT:
             for p in range(count):
                 first, label = (row + p) * classes, read(label_at, p)
@@ -370,17 +368,17 @@ def across(
     short_at, common_at, label_at = room(cap, TILE), room(cap, TILE), room(int32(0), TILE)
     x_at, base_at = room(cap, ROOM), room(cap, TILE)
     tiles = (inner + at_once - 1) // at_once
+    whole = divisor(target_at, class_weight_at, weight_at, rows, classes, ignore_index)
+    scale = scale / whole
     block = turn(turn_at)
     while block < rows // inner * tiles:
         start = block % tiles * at_once
         count = min(at_once, inner - start)
         row = block // tiles * inner + start
         base = (row - start) * classes + (start if ADJACENT else start * classes)
-        counted = labels(
+        wrong = labels(
             target_at, class_weight_at, weight_at, label_at, row, count, classes, ignore_index
         )
-        if ALONE:
-            scale = scale / counted
         fetch(input_at, x_at, base, classes, inner, at_once, count, cap)
         for p in range(count):
             write(top_at, p, real(-inf))
@@ -408,7 +406,7 @@ def across(
             class_weight_at, weight_at, values_at, label_at, top_at, own_at, others_at, short_at,
             common_at, row, count, keep, spread, spread_mass, z_loss, scale,
         )  # fmt: skip
-        write(partials_at, block, of_legal(total, counted))
+        write(partials_at, block, (total + wrong) / whole)
         if GRADIENT_INPUT:
             for c in range(classes):
                 weight = class_weight(class_weight_at, c)

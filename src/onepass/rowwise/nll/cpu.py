@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
+from onepass.rowwise.tally import count_of
 from onepass.rowwise.tiles import laid_out
 from onepass.runtime.call import RowCall
 from onepass.runtime.rows import Plan
@@ -51,11 +52,9 @@ def at_labels(
     pieces = (inner + piece - 1) // piece
     counted = float64(1.0)
     if ALONE:
-        counted = float64(0.0)
-        for row in range(outers * inner):
-            counted = counted + share_of(
-                target_at, class_weight_at, weight_at, row, classes, ignore_index
-            )
+        counted = count_of(
+            target_at, class_weight_at, weight_at, 0, outers * inner, classes, ignore_index
+        )
         scale = scale / counted
     block = turn(turn_at)
     while block // pieces * at_once < outers:

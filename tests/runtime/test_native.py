@@ -1,0 +1,494 @@
+"""Calls like ones before, run by native.cpp: the same bits as Python's, and everything else too."""
+
+from __future__ import annotations
+
+import gc
+import os
+import subprocess
+import sys
+import weakref
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import torch
+
+import onepass
+import onepass.functional as F
+from onepass.errors import DomainError, EngineError, EngineWarning
+from onepass.runtime import autograd, dispatch, memory, native, remember
+
+pytestmark = [
+    pytest.mark.skipif(native.calls() is None, reason="native.cpp is not built"),
+    pytest.mark.filterwarnings("ignore:kl_div. reduction 'mean'"),
+    pytest.mark.filterwarnings("ignore:Anomaly Detection"),
+]
+
+ROWS, CLASSES = 13, 7
+
+
+def _scores(dtype=torch.float32, rows=ROWS, classes=CLASSES):
+    return (3 * torch.randn(rows, classes)).to(dtype).requires_grad_()
+
+
+def _labels(rows=ROWS, classes=CLASSES):
+    return torch.randint(classes, (rows,))
+
+
+def _sides(*shape):
+    return torch.randn(shape).sign()
+
+
+CASES = {
+    "l1_loss": lambda d: (_scores(d), _scores(d)),
+    "mse_loss": lambda d: (_scores(d), _scores(d).detach()),
+    "huber_loss": lambda d: (_scores(d), _scores(d)),
+    "smooth_l1_loss": lambda d: (_scores(d), _scores(d).detach()),
+    "gaussian_nll_loss": lambda d: (_scores(d), _scores(d), _scores(d).detach().square() + 0.1),
+    "poisson_nll_loss": lambda d: (_scores(d), _scores(d).detach().abs()),
+    "kl_div": lambda d: (_scores(d), _scores(d).detach().softmax(1)),
+    "binary_cross_entropy": lambda d: (
+        _scores(d).detach().sigmoid().requires_grad_(),
+        _scores(d).detach().sigmoid(),
+    ),
+    "binary_cross_entropy_with_logits": lambda d: (_scores(d), _scores(d).detach().sigmoid()),
+    "soft_margin_loss": lambda d: (_scores(d), _sides(ROWS, CLASSES).to(d)),
+    "hinge_embedding_loss": lambda d: (_scores(d), _sides(ROWS, CLASSES).to(d)),
+    "margin_ranking_loss": lambda d: (_scores(d), _scores(d), _sides(ROWS, CLASSES).to(d)),
+    "cross_entropy": lambda d: (_scores(d), _labels()),
+    "nll_loss": lambda d: (_scores(d), _labels()),
+    "multi_margin_loss": lambda d: (_scores(d), _labels()),
+    "multilabel_soft_margin_loss": lambda d: (_scores(d), _scores(d).detach().gt(0).to(d)),
+    "cosine_embedding_loss": lambda d: (_scores(d), _scores(d), _sides(ROWS)),
+    "triplet_margin_loss": lambda d: (_scores(d), _scores(d), _scores(d)),
+    "triplet_margin_with_distance_loss": lambda d: (_scores(d), _scores(d), _scores(d)),
+}
+DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
+
+
+def _leaves(tensors):
+    return [tensor for tensor in tensors if tensor.requires_grad]
+
+
+def _gradients(loss, tensors, factor=1.0, **how):
+    return torch.autograd.grad(loss, _leaves(tensors), torch.tensor(factor).to(loss.dtype), **how)
+
+
+def _is_native(loss):
+    return "CppFunction" in type(loss.grad_fn).__name__
+
+
+@pytest.fixture
+def no_python(monkeypatch):
+    """Nothing runs a call, and nothing makes its gradients anew, but native.cpp."""
+
+    def refused(*_):
+        raise AssertionError("Python was asked")
+
+    monkeypatch.setattr(dispatch, "run", refused)
+    monkeypatch.setattr(dispatch, "run_data", refused)
+    monkeypatch.setattr(autograd.OnePass, "forward", refused)
+
+
+def _by_python(function, *given, **options):
+    """What the same call is without native.cpp."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(dispatch, "is_ordinary", lambda: False)
+        return function(*given, **options)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+@pytest.mark.parametrize("name", CASES)
+def test_the_bits_are_those_of_pythons_way(name, dtype, reduction):
+    loss = getattr(F, name)
+    for seed in range(3):
+        torch.manual_seed(seed)
+        tensors = CASES[name](dtype)
+        for factor in (1.0, -0.3):
+            ours = loss(*tensors, reduction=reduction)
+            expected = _by_python(loss, *tensors, reduction=reduction)
+            assert torch.equal(ours, expected)
+            assert ours.dtype is expected.dtype
+            found = _gradients(ours, tensors, factor)
+            for a, b in zip(found, _gradients(expected, tensors, factor), strict=True):
+                assert torch.equal(a, b)
+                assert a.stride() == b.stride()
+        with torch.no_grad():
+            ours = loss(*tensors, reduction=reduction)
+            assert torch.equal(ours, _by_python(loss, *tensors, reduction=reduction))
+
+
+@pytest.mark.parametrize("name", [n for n in CASES if n != "multilabel_soft_margin_loss"])
+def test_every_loss_of_few_elements_goes_this_way(name, request):
+    loss = getattr(F, name)
+    loss(*CASES[name](torch.float32)).backward()
+    request.getfixturevalue("no_python")
+    tensors = CASES[name](torch.float32)
+    value = loss(*tensors)
+    assert _is_native(value)
+    assert value.grad_fn.name() == "OnePassBackward"
+    value.backward()
+    assert all(leaf.grad is not None for leaf in _leaves(tensors))
+
+
+@pytest.mark.parametrize("rows", [1, 255, 256, 257, 4000, 16384, 20000])
+def test_turns_and_threads_do_not_change_the_bits(rows):
+    x, y = _scores(rows=rows), _labels(rows)
+    y[1::5] = -100
+    before = torch.get_num_threads()
+    try:
+        for loss in (F.cross_entropy, F.nll_loss):
+            values, slopes = [], []
+            for threads in (1, 2, 3):
+                torch.set_num_threads(threads)
+                value = loss(x, y)
+                values.append(value.item())
+                slopes.append(torch.autograd.grad(value, x)[0])
+            assert len(set(values)) == 1
+            assert torch.equal(slopes[0], slopes[1])
+            assert torch.equal(slopes[0], slopes[2])
+            twin = x.detach().double().requires_grad_()
+            theirs = getattr(torch.nn.functional, loss.__name__)(twin, y)
+            torch.testing.assert_close(values[0], theirs.item(), rtol=1e-5, atol=1e-6)
+            torch.testing.assert_close(
+                slopes[0], torch.autograd.grad(theirs, twin)[0].float(), rtol=1e-4, atol=1e-9
+            )
+    finally:
+        torch.set_num_threads(before)
+
+
+CHANGES = {
+    "option": lambda x, y: F.cross_entropy(x, y, label_smoothing=0.1),
+    "reduction": lambda x, y: F.cross_entropy(x, y, reduction="sum"),
+    "ignored": lambda x, y: F.cross_entropy(x, y, ignore_index=2),
+    "dtype": lambda x, y: F.cross_entropy(x.double(), y),
+    "dtype of labels": lambda x, y: F.cross_entropy(x, y.int()),
+    "rows": lambda x, y: F.cross_entropy(x[:6], y[:6]),
+    "order": lambda x, y: F.cross_entropy(x.t().contiguous().t(), y),
+    "negated": lambda x, y: F.cross_entropy(torch._neg_view(x), y),
+    "mask": lambda x, y: F.cross_entropy(x, y, mask=y > 1),
+    "weight": lambda x, y: F.cross_entropy(x, y, weight=torch.arange(1.0, CLASSES + 1)),
+    "none": lambda x, y: F.cross_entropy(x, y, reduction="none"),
+    "a mask of probabilities": lambda x, y: F.cross_entropy(x, x.softmax(1)),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_differs_is_another_call(change):
+    x, y = _scores(), _labels()
+    F.cross_entropy(x, y)
+    for _ in range(2):
+        found, expected = change(x, y), _by_python(change, x, y)
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
+        grad = torch.autograd.grad(found.sum(), x)[0]
+        torch.testing.assert_close(grad, torch.autograd.grad(expected.sum(), x)[0])
+
+
+def test_whether_a_gradient_is_wanted_is_asked_each_time():
+    x, y = _scores(), _labels()
+    for _ in range(2):
+        assert not F.cross_entropy(x.detach(), y).requires_grad
+        assert F.cross_entropy(x, y).requires_grad
+        with torch.no_grad():
+            assert not F.cross_entropy(x, y).requires_grad
+        with torch.inference_mode():
+            assert F.cross_entropy(x, y).is_inference()
+    a, b = _scores(), _scores()
+    for first, second in ((a, b), (a.detach(), b), (a, b.detach()), (a, b)):
+        wanted = _leaves((first, second))
+        for found in torch.autograd.grad(F.mse_loss(first, second), wanted):
+            assert found.abs().sum() > 0
+
+
+def test_an_engine_chosen_by_hand_is_asked_each_time():
+    x, y = _scores(), _labels()
+    assert _is_native(F.cross_entropy(x, y))
+    for name in ("cpu", "eager"):
+        with onepass.engine(name):
+            assert not _is_native(F.cross_entropy(x, y))
+    with torch.autocast("cpu"):
+        assert F.cross_entropy(x.bfloat16(), y).dtype is torch.float32
+
+
+@pytest.mark.parametrize("dtype", DTYPES, ids=str)
+def test_a_second_backward_and_one_that_is_scaled(dtype):
+    x, y = _scores(dtype), _labels()
+    loss = F.cross_entropy(x, y)
+    assert _is_native(loss)
+    (once,) = _gradients(loss, (x,), retain_graph=True)
+    (scaled,) = _gradients(loss, (x,), factor=-2.5, retain_graph=True)
+    (again,) = _gradients(loss, (x,), retain_graph=True)
+    assert torch.equal(once, again)
+    expected = _by_python(F.cross_entropy, x, y)
+    torch.testing.assert_close(scaled, _gradients(expected, (x,), factor=-2.5)[0])
+    many = torch.autograd.grad(
+        loss, x, torch.tensor([1.0, 2.0]).to(dtype), is_grads_batched=True, retain_graph=True
+    )[0]
+    torch.testing.assert_close(many, torch.stack([once, 2 * once]), rtol=2e-2, atol=1e-3)
+
+
+def test_what_was_let_go_is_not_there_any_more():
+    x, y = _scores(), _labels()
+    loss = F.cross_entropy(x, y)
+    loss.backward()
+    with pytest.raises(RuntimeError, match="second time"):
+        loss.backward()
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "huber_loss", "triplet_margin_loss"])
+def test_a_backward_that_is_differentiable_goes_through_the_definition(name):
+    tensors = [t.double().detach().requires_grad_(t.requires_grad) if t.is_floating_point() else t
+               for t in CASES[name](torch.float64)]  # fmt: skip
+    loss = getattr(F, name)
+    assert _is_native(loss(*tensors))
+    torch.autograd.gradcheck(lambda *_: loss(*tensors), _leaves(tensors))
+    torch.autograd.gradgradcheck(lambda *_: loss(*tensors), _leaves(tensors))
+
+
+def test_tensors_changed_in_between_are_noticed_where_they_are_needed_again():
+    x, y = _scores(), _labels()
+    leaf, x = x, x * 1
+    loss = F.cross_entropy(x, y)
+    assert _is_native(loss)
+    x.detach().zero_()
+    loss.backward(retain_graph=True)  # its gradient was made before
+    assert leaf.grad.abs().sum() > 0
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        loss.backward()
+
+
+def test_what_makes_a_loss_nan_is_said_each_time():
+    x, y = _scores(), _labels()
+    F.cross_entropy(x, y)
+    wrong = y.clone()
+    wrong[3] = CLASSES
+    for _ in range(2):
+        with pytest.raises(DomainError, match=rf"got {CLASSES} at \(3,\)"):
+            F.cross_entropy(x, wrong)
+    assert F.cross_entropy(x, y).isfinite()
+    p = torch.rand(5)
+    F.binary_cross_entropy(p, p)
+    with pytest.raises(DomainError, match="got 2"):
+        F.binary_cross_entropy(torch.tensor([0.1, 0.2, 2.0, 0.3, 0.4]), p)
+    nan = torch.full((ROWS, CLASSES), float("nan"), requires_grad=True)
+    loss = F.cross_entropy(nan, y)
+    assert loss.isnan()
+    assert torch.autograd.grad(loss, nan)[0].isnan().all()
+    assert F.cross_entropy(x, torch.full_like(y, -100)).isnan()  # the mean of nothing
+
+
+def test_saved_tensors_go_through_their_hooks():
+    x, y = _scores(rows=6, classes=6), _labels(6, 6)
+    expected = torch.autograd.grad(F.cross_entropy(x, y), x)[0]
+    packed, unpacked = [], []
+
+    def pack(tensor):
+        packed.append(tensor)
+        return tensor.t().contiguous().t() if tensor.dim() == 2 else tensor
+
+    def unpack(tensor):
+        unpacked.append(tensor)
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        loss = F.cross_entropy(x, y)
+    assert _is_native(loss)
+    assert len(packed) == 2
+    for _ in range(2):
+        assert torch.equal(torch.autograd.grad(loss, x, retain_graph=True)[0], expected)
+    assert len(unpacked) == 2  # by the second one, which computes it anew
+
+    def block(x):
+        return F.cross_entropy(2 * x, y)
+
+    twice = torch.utils.checkpoint.checkpoint(block, x, use_reentrant=False)
+    torch.testing.assert_close(
+        torch.autograd.grad(twice, x), torch.autograd.grad(block(x), x), rtol=0, atol=0
+    )
+
+
+def test_the_rest_of_autograd_sees_a_node_like_any_other():
+    x, y = _scores(), _labels()
+    with torch.autograd.detect_anomaly(check_nan=True):
+        F.cross_entropy(x, y).backward()
+    seen = []
+    loss = F.cross_entropy(x, y)
+    loss.register_hook(lambda gradient: seen.append(gradient.item()))
+    loss.grad_fn.register_hook(lambda inputs, outputs: seen.append(len(inputs)))
+    (loss * 3).backward()
+    assert seen == [3, 2]
+    assert loss.grad_fn.next_functions[0][0].variable is x
+    assert loss.grad_fn.next_functions[1][0] is None
+    torch.func.grad(F.cross_entropy)(x, y)
+    torch.vmap(F.cross_entropy)(x[None], y[None])
+
+
+def test_gradients_are_handed_over_without_a_copy():
+    x, y = _scores(rows=400, classes=500), _labels(400, 500)
+    loss = F.cross_entropy(x, y)
+    assert _is_native(loss)
+    written = []
+    loss.grad_fn.register_hook(lambda inputs, _: written.append(inputs[0].data_ptr()))
+    loss.backward()
+    assert x.grad.data_ptr() == written[0]
+
+
+def test_large_gradients_lie_in_huge_pages(monkeypatch):
+    made, empty = [], memory.empty
+
+    def spied(*arguments):
+        made.append(arguments)
+        return empty(*arguments)
+
+    monkeypatch.setattr(memory, "empty", spied)
+    for size, times in ((1000, 0), (2_000_000, 2)):
+        x = torch.randn(size, requires_grad=True)
+        for _ in range(2):
+            F.mse_loss(x, torch.zeros(size))
+        assert len(made) == times
+
+
+def test_threads_share_calls_but_nothing_that_is_written():
+    def worked(seed):
+        generator = torch.Generator().manual_seed(seed)
+        x = torch.randn(600, 9, generator=generator).requires_grad_()
+        y = torch.randint(9, (600,), generator=generator)
+        twin = x.detach().clone().requires_grad_()
+        expected = torch.nn.functional.cross_entropy(twin, y)
+        expected.backward()
+        for _ in range(40):
+            x.grad = None
+            loss = F.cross_entropy(x, y)
+            loss.backward()
+            torch.testing.assert_close(loss, expected)
+            torch.testing.assert_close(x.grad, twin.grad)
+
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(worked, range(12)))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_a_forked_child_computes_the_same():
+    code = """
+import os, torch, onepass.functional as F
+x = torch.randn(3000, 40, requires_grad=True); y = torch.randint(40, (3000,))
+loss = F.cross_entropy(x, y)
+if not os.fork():
+    again = F.cross_entropy(x, y)
+    again.backward()
+    same = torch.equal(again, loss) and x.grad[:9].isfinite().all()  # few: torch must not wait
+    os._exit(0 if same else 3)
+os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True, timeout=120)
+
+
+def test_true_is_not_one_here_either():
+    x, y = _scores(), _scores().detach()
+    F.huber_loss(x, y, delta=1)
+    with pytest.raises(onepass.errors.ParameterError, match="delta"):
+        F.huber_loss(x, y, delta=True)
+    torch.testing.assert_close(F.huber_loss(x, y, delta=1.0), F.huber_loss(x, y, delta=1))
+
+
+def test_options_are_known_by_their_names():
+    @onepass.pointwise
+    def tilted(input, target, *, up: float = 1.0, down: float = 1.0):
+        error = input - target
+        return torch.where(error > 0, up * error, -down * error)
+
+    x, y = _scores(), _scores().detach()
+    for _ in range(2):
+        up, down = tilted(x, y, up=3.0), tilted(x, y, down=3.0)
+        assert up != down
+        torch.testing.assert_close(up, _by_python(tilted, x, y, up=3.0))
+
+
+def test_a_loss_that_nobody_needs_goes_with_its_calls():
+    @onepass.pointwise
+    def cubed(input, target):
+        error = torch.abs(input - target)
+        return error * error * error
+
+    x = _scores()
+    for _ in range(2):
+        cubed(x, torch.zeros(ROWS, CLASSES)).backward()
+    gone = weakref.ref(cubed)
+    del cubed
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_backward_outlives_its_loss():
+    x, y = _scores(torch.float16), _scores(torch.float16).detach()
+
+    @onepass.pointwise
+    def quartic(input, target):
+        error = input - target
+        return error * error * error * error
+
+    losses = [quartic(x, y) for _ in range(2)]
+    assert _is_native(losses[0])
+    (expected,) = _gradients(_by_python(quartic, x, y), (x,), 2.0)
+    quartic._calls._calls = native.calls()
+    gc.collect()
+    assert torch.equal(_gradients(losses.pop(), (x,), 2.0)[0], expected)
+    losses.append(quartic(x, y))
+    del quartic
+    gc.collect()
+    for loss in losses:
+        assert torch.equal(_gradients(loss, (x,), 2.0)[0], expected)
+
+
+def test_no_more_calls_are_kept_than_a_loss_needs():
+    F.l1_loss(torch.ones(1), torch.ones(1))
+    for size in range(1, 1100):
+        F.l1_loss(torch.ones(size), torch.zeros(size))
+    calls = F.regression.l1_loss._calls._calls
+    kept = [s for s in range(1, 1100) if calls.find(_given(s)) is not None]
+    assert 0 < len(kept) < 1024
+    assert kept[-1] == 1099
+
+
+def _given(size):
+    return (torch.ones(size), torch.zeros(size), (), "mean", None, None, None, None)
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """Nothing is built, and nothing is remembered of what was."""
+    tmp_path.chmod(0o700)
+    monkeypatch.setenv("ONEPASS_CACHE_DIR", str(tmp_path))
+    native._loaded.cache_clear()
+    yield tmp_path
+    native._loaded.cache_clear()
+
+
+def test_a_compiler_that_fails_says_so(elsewhere, monkeypatch):
+    assert native.calls() is None
+    monkeypatch.setenv("CXX", f"{sys.executable} -c 'raise SystemError(\"no error at all\")'")
+    with pytest.raises(EngineError, match=r"native\.cpp: .* cannot compile it: .*no error at all"):
+        native.build()
+    monkeypatch.delenv("CXX")
+    monkeypatch.setenv("PATH", str(elsewhere))
+    with pytest.raises(EngineError, match=r"no C\+\+ compiler; install g\+\+ or clang\+\+, or set"):
+        native.build()
+    assert native.calls() is None
+    assert not list(elsewhere.iterdir())
+
+
+def test_what_cannot_be_loaded_costs_a_warning_and_time(elsewhere):
+    path = native._built()
+    path.write_bytes(b"not an object file")
+    with pytest.warns(
+        EngineWarning, match=r"cannot be loaded .*; delete it, and run `onepass buil"
+    ):
+        assert native.calls() is None
+    calls = remember.Remembered()
+    x, y = _scores(), _scores().detach()
+    given = (x, y, (), "mean", None, None, None, None)
+    loss = F.regression.mse_loss
+    for _ in range(2):
+        value = calls.run(given, loss._prepared, ((x, y), {}, *given[3:]))
+        assert not _is_native(value)
+        torch.testing.assert_close(value, torch.nn.functional.mse_loss(x, y))
