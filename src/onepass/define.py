@@ -256,21 +256,22 @@ class Pointwise(_Shown):
     ) -> Tensor:
         """The loss of tensors in the formula's order (None: an optional one not given)."""
         weighting = reduction, weight, sample_weight, mask, normalizer
-        given = (*tensors, tuple(options), *options.values(), *weighting)
-        return self._calls.run(given, self._prepared, (tensors, options, *weighting))
+        given = (*tensors, *options.values(), *weighting, tuple(options))
+        return self._calls.run(given, self._prepared)
 
-    def _prepared(
-        self, tensors: tuple[Tensor | None, ...], options: Mapping[str, Any], *weighting: Any
-    ) -> Prepared:
-        parameters, flags = self.settings(options) if options else (self.parameters, self.flags)
-        names = self.tensors
-        if len(tensors) > len(names):
-            optional = zip(self.optional, tensors[len(names) :], strict=True)
-            given = {name: tensor for name, tensor in optional if tensor is not None}
-            names, tensors = (*names, *given), (*tensors[: len(names)], *given.values())
-        return dispatch.prepared(
-            self, names, tensors, parameters, flags, *weighting,  # type: ignore[arg-type]
-        )  # fmt: skip
+    def _prepared(self, *given: Any) -> Prepared:
+        """A call of tensors, options, what weighs them, and the options' names."""
+        *things, options = given
+        last = len(things) - len(_WEIGHTING)
+        first = last - len(options)
+        parameters, flags = self.parameters, self.flags
+        if options:
+            parameters, flags = self.settings(dict(zip(options, things[first:last], strict=True)))
+        count = len(self.tensors)
+        optional = zip(self.optional, things[count:first], strict=False)
+        beside = {name: tensor for name, tensor in optional if tensor is not None}
+        names, tensors = (*self.tensors, *beside), (*things[:count], *beside.values())
+        return dispatch.prepared(self, names, tensors, parameters, flags, *things[last:])
 
     def settings(self, options: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, bool]]:
         """Parameters and flags, validated, defaults filled in."""

@@ -568,9 +568,9 @@ def multi_margin_loss(
     return rowwise.multi_margin.evaluate(
         input,
         target,
+        weight,
         p,
         margin,
-        weight,
         legacy_reduction(size_average, reduce, reduction),
         sample_weight,
         mask,

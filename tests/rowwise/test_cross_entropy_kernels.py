@@ -159,8 +159,8 @@ MUTANTS = {
         labelled("kept", FEW),
     ),
     "smoothing over one class fewer": (
-        "real(spread), real(spread_mass)",
-        "real(spread * classes / (classes - 1)), real(spread_mass)",
+        "real(1.0 - smoothing), real(spread)",
+        "real(1.0 - smoothing), real(spread * classes / (classes - 1))",
         labelled("smoothed", FEW),
     ),
     "the class before, along": (

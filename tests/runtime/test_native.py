@@ -8,6 +8,7 @@ import subprocess
 import sys
 import weakref
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 import torch
@@ -155,6 +156,49 @@ def test_turns_and_threads_do_not_change_the_bits(rows):
             )
     finally:
         torch.set_num_threads(before)
+
+
+def _map(*shape, channels_last=False):
+    order = torch.channels_last if channels_last else torch.contiguous_format
+    x = 3 * torch.randn(*shape, dtype=torch.float64)
+    return x.contiguous(memory_format=order).requires_grad_()
+
+
+BESIDE = {
+    "class weights": lambda w: (F.cross_entropy, (_scores(torch.float64), _labels(), w)),
+    "smoothed class weights": lambda w: (
+        partial(F.cross_entropy, label_smoothing=0.2), (_scores(torch.float64), _labels(), w),
+    ),
+    "of log-probabilities": lambda w: (F.nll_loss, (_scores(torch.float64), _labels(), w)),
+    "of margins": lambda w: (
+        lambda x, y, w: F.multi_margin_loss(x, y, weight=w), (_scores(torch.float64), _labels(), w)
+    ),
+    "of a map": lambda w: (
+        F.cross_entropy, (_map(2, CLASSES, 5, 9), torch.randint(CLASSES, (2, 5, 9)), w),
+    ),
+    "of a map, channels last": lambda w: (
+        F.cross_entropy,
+        (_map(2, CLASSES, 5, 9, channels_last=True), torch.randint(CLASSES, (2, 5, 9)), w),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BESIDE.values(), ids=BESIDE)
+def test_class_weights_are_those_that_are_given_each_time(case):
+    for seed in range(3):
+        torch.manual_seed(seed)
+        loss, (x, y, weight) = case(torch.rand(CLASSES, dtype=torch.float64) + 0.1)
+        found, expected = loss(x, y, weight), _by_python(loss, x, y, weight)
+        assert _is_native(found)
+        torch.testing.assert_close(found, expected, rtol=1e-14, atol=0)
+        for factor in (1.0, -0.7):  # the second one is computed anew
+            (ours,) = _gradients(found, (x,), factor, retain_graph=True)
+            (theirs,) = _gradients(expected, (x,), factor, retain_graph=True)
+            torch.testing.assert_close(ours, theirs, rtol=1e-13, atol=1e-16)
+            assert ours.stride() == x.stride()
+        torch.autograd.gradgradcheck(lambda x: loss(x, y, weight), (x,))  # noqa: B023
+    learned = weight.clone().requires_grad_()
+    assert torch.autograd.grad(loss(x, y, learned), learned)[0].abs().sum() > 0
 
 
 CHANGES = {
@@ -451,7 +495,7 @@ def test_no_more_calls_are_kept_than_a_loss_needs():
 
 
 def _given(size):
-    return (torch.ones(size), torch.zeros(size), (), "mean", None, None, None, None)
+    return (torch.ones(size), torch.zeros(size), "mean", None, None, None, None, ())
 
 
 @pytest.fixture
@@ -486,9 +530,9 @@ def test_what_cannot_be_loaded_costs_a_warning_and_time(elsewhere):
         assert native.calls() is None
     calls = remember.Remembered()
     x, y = _scores(), _scores().detach()
-    given = (x, y, (), "mean", None, None, None, None)
+    given = (x, y, "mean", None, None, None, None, ())
     loss = F.regression.mse_loss
     for _ in range(2):
-        value = calls.run(given, loss._prepared, ((x, y), {}, *given[3:]))
+        value = calls.run(given, loss._prepared)
         assert not _is_native(value)
         torch.testing.assert_close(value, torch.nn.functional.mse_loss(x, y))

@@ -46,7 +46,7 @@ class OnePass(torch.autograd.Function):
             if gradients is not None and (factor == 1 or call.dtype.itemsize > 2):
                 return None, *_times(gradients, factor)
         tensors, wanted = ctx.saved_tensors, ctx.needs_input_grad[1:]
-        return None, *gradients_anew(call, tensors, wanted, upstream)
+        return None, *_gradients_anew(call, tensors, wanted, upstream)
 
 
 class Elementwise(torch.autograd.Function):
@@ -66,7 +66,7 @@ class Elementwise(torch.autograd.Function):
         return None, *call.loss.engine.gradients(call, ctx.saved_tensors, wanted, upstream)
 
 
-def gradients_anew(
+def _gradients_anew(
     call: Call | RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor
 ) -> Gradients:
     """The gradients of a reduced loss, where those made with its value do not serve."""

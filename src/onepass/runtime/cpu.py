@@ -51,13 +51,15 @@ def value_and_gradients(
 
 def recipe(call: Call, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> Recipe | None:
     """How native.cpp runs a reduced call; None if there is more to do than to run a kernel."""
-    if _in_one_order(call, tensors)[0] is not tensors:
+    operands, _, _ = _in_one_order(call, tensors)
+    if any(operand.shape != call.shape for operand in operands):
         return None
-    kernel = _kernel(call, tensors, None, wanted, each=False)
+    kernel = _kernel(call, operands, None, wanted, each=False)
     places = itertools.count(len(tensors))
     count = call.shape.numel()
     return Recipe(
         kernels.Bound(kernel, call.parameters.values(), (count,), _turns(count)),
+        needs=tuple(operands),
         operands=tuple(range(len(tensors))),
         gradients=tuple(next(places) if need else -1 for need in wanted),
         divisor=float(call.denominator),

@@ -162,7 +162,7 @@ def run(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor:
     """The loss of a checked call, by the engine that suits it."""
     if torch.compiler.is_compiling() or not call.shape.numel():
         return eager.evaluate(call, tensors)
-    chosen, obstacle = _engine.get(), _circumstance() or _no_data(call, tensors)
+    chosen, obstacle = _engine.get(), _circumstance() or no_data(call, tensors)
     if chosen == "cpu":
         if obstacle is not None:
             raise EngineError(f"{call.loss.name}: the cpu engine cannot run this call: {obstacle}.")
@@ -205,7 +205,7 @@ def _circumstance() -> str | None:
     return None
 
 
-def _no_data(call: Call | RowCall, tensors: Sequence[Tensor]) -> str | None:
+def no_data(call: Call | RowCall, tensors: Sequence[Tensor]) -> str | None:
     """Which of its tensors no kernel can read."""
     for tensor in tensors:
         if not is_data(tensor):

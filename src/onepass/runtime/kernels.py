@@ -19,6 +19,7 @@ from types import FunctionType
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from onepass.runtime import cache as disk
 from onepass.runtime import threads
@@ -106,7 +107,8 @@ class Recipe(NamedTuple):
     """How native.cpp runs a call."""
 
     bound: Bound
-    operands: tuple[int, ...]  # where each tensor's address stands in the frame
+    needs: tuple[Tensor, ...]  # what the kernel reads, laid out as it must be
+    operands: tuple[int, ...]  # where the address of each stands in the frame
     gradients: tuple[int, ...]  # and that of its gradient, -1 if it is not wanted
     divisor: float
     dtype: torch.dtype  # of the loss

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from onepass.errors import EngineError
-from onepass.runtime import autograd, dispatch, memory, native
+from onepass.runtime import dispatch, memory, native
 from onepass.runtime.call import Call, Prepared, RowCall
 from onepass.runtime.kernels import Recipe
 from onepass.runtime.operands import PLAIN, is_data
@@ -30,8 +30,8 @@ Again = Callable[[tuple[Any, ...]], Tensor]  # a call of the same kind
 
 
 def remembered(prepare: Callable[P, Prepared]) -> Callable[P, Tensor]:
-    """Run the calls that `prepare` makes. Those that take its first arguments, the tensors, as they
-    are, are remembered if all arguments were given by position.
+    """Run the calls that `prepare` makes, remembered if all arguments are given by position and the
+    tensors among them come first.
     """
     calls = Remembered()
 
@@ -39,7 +39,7 @@ def remembered(prepare: Callable[P, Prepared]) -> Callable[P, Tensor]:
     def evaluate(*given: Any, **named: Any) -> Tensor:
         if named:
             return dispatch.run(*prepare(*given, **named))
-        return calls.run(given, prepare, given)
+        return calls.run(given, prepare)
 
     return evaluate
 
@@ -50,31 +50,31 @@ class Remembered:
     def __init__(self) -> None:
         self._calls: _Calls | None = None
 
-    def run(
-        self, given: tuple[Any, ...], prepare: Callable[..., Prepared], arguments: tuple[Any, ...]
-    ) -> Tensor:
+    def run(self, given: tuple[Any, ...], prepare: Callable[..., Prepared]) -> Tensor:
         """The loss of what was given, tensors first: by what ran a call of the same kind, or of the
-        call that `prepare` makes of the arguments.
+        call that `prepare` makes of it.
         """
         if not dispatch.is_ordinary():
-            return dispatch.run(*prepare(*arguments))
+            return dispatch.run(*prepare(*given))
         calls = self._calls
         if calls is None:
             calls = self._calls = native.calls() or _Known()
         loss = calls.find(given)
-        return _first(calls, given, *prepare(*arguments)) if loss is None else loss
+        return _first(calls, given, prepare) if loss is None else loss
 
 
-def _first(
-    calls: _Calls, given: tuple[Any, ...], call: Call | RowCall, tensors: tuple[Tensor, ...]
-) -> Tensor:
+def _first(calls: _Calls, given: tuple[Any, ...], prepare: Callable[..., Prepared]) -> Tensor:
     """The loss of a call of a new kind, which is remembered if it can be."""
+    call, tensors = prepare(*given)
     count = _tensors_first(tuple(map(type, given)))
-    if count != len(tensors) or not _is_of_kind(call, tensors, given):
+    recipe = _recipe(call, tensors, given[:count]) if calls.takes_recipes else None
+    if recipe is not None:
+        again: Again = lambda given: dispatch.run(*prepare(*given))  # noqa: E731
+    elif count == len(tensors) and _is_of_kind(call, tensors, given):
+        again = _again(call, tensors)
+    else:
         return dispatch.run(call, tensors)
-    recipe = _recipe(call, tensors) if calls.takes_recipes else None
-    again = _again(call, tensors, recipe)
-    calls.add(given, count, again, partial(autograd.gradients_anew, call), recipe)
+    calls.add(given, count, again, partial(_gradients, prepare, given[count:]), recipe)
     loss = calls.find(given)
     return again(given) if loss is None else loss
 
@@ -93,7 +93,7 @@ class _Calls(Protocol):
         given: tuple[Any, ...],
         count: int,
         again: Again,
-        gradients: Callable[..., autograd.Gradients],
+        gradients: Callable[..., list[Tensor | None]],
         recipe: Recipe | None,
     ) -> None:
         """Remember a call that begins with so many tensors: how Python runs it, its gradients by
@@ -123,10 +123,10 @@ class _Known:
         self._known[_kind(given)] = again
 
 
-def _again(call: Call | RowCall, tensors: tuple[Tensor, ...], recipe: Recipe | None) -> Again:
+def _again(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Again:
     """How Python runs this call, and those of its kind."""
     count = len(tensors)
-    if recipe is None and dispatch.suits_torch(call, tensors):
+    if dispatch.suits_torch(call, tensors):
         by_torch = dispatch.by_torch(call)
         return lambda given: by_torch(*given[:count])
     if isinstance(call, RowCall):
@@ -134,19 +134,52 @@ def _again(call: Call | RowCall, tensors: tuple[Tensor, ...], recipe: Recipe | N
     return lambda given: dispatch.run_data(call, given[:count])
 
 
-def _recipe(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Recipe | None:
-    """How native.cpp runs it, if it can."""
+def _recipe(
+    call: Call | RowCall, tensors: tuple[Tensor, ...], given: tuple[Tensor, ...]
+) -> Recipe | None:
+    """How native.cpp runs it, if that needs the tensors that were given, as they are, and nothing
+    else but what follows from its kind.
+    """
+    weighted = call.weight is not None or isinstance(call.denominator, Tensor)
+    if call.reduction == "none" or weighted or dispatch.no_data(call, tensors) is not None:
+        return None
     wanted = [torch.is_grad_enabled() and t.requires_grad for t in tensors]
     alike = all(
         memory.is_small(t) and memory.like(t).stride() == t.stride()
-        for t in itertools.compress(tensors, wanted)
+        for t in itertools.compress(given, wanted)
     )
-    if call.reduction == "none" or not alike:
+    if not given or not alike or not call.shape.numel():
         return None
     try:
-        return call.loss.engine.recipe(call, tensors, wanted if any(wanted) else ())
+        recipe = call.loss.engine.recipe(call, tensors, wanted if any(wanted) else ())
     except EngineError:  # which is said where the call is run
         return None
+    needed = () if recipe is None else recipe.needs
+    same = len(needed) == len(given) and all(map(_is_same_memory, needed, given))
+    return recipe if same else None
+
+
+def _is_same_memory(a: Tensor, b: Tensor) -> bool:
+    """Whether a kernel that is given the address of one is given the other's elements."""
+    return a.data_ptr() == b.data_ptr() and a.dtype is b.dtype and a.numel() == b.numel()
+
+
+def _gradients(
+    prepare: Callable[..., Prepared],
+    rest: tuple[Any, ...],
+    tensors: tuple[Tensor, ...],
+    wanted: tuple[bool, ...],
+    upstream: Tensor,
+) -> list[Tensor | None]:
+    """The gradients of a call like this one, where those made with its value do not serve."""
+    differentiable = torch.is_grad_enabled()
+    if not differentiable:
+        tensors = tuple(t.detach().requires_grad_(w) for t, w in zip(tensors, wanted, strict=True))
+    with torch.enable_grad():
+        loss = dispatch.run(*prepare(*tensors, *rest))
+    sources = itertools.compress(tensors, wanted)
+    found = iter(torch.autograd.grad(loss, [*sources], upstream, create_graph=differentiable))
+    return [next(found) if need else None for need in wanted]
 
 
 def _kind(given: tuple[Any, ...]) -> tuple[Any, ...] | None:

@@ -108,16 +108,19 @@ def recipe(call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> 
     """How native.cpp runs a reduced call; None if there is more to do than to run a kernel."""
     plan = _plan(call, tensors)
     divisor = 1.0 if plan.flags.get("ALONE") else call.denominator
-    if divisor is None or not _takes_as_they_are(plan, tensors):
+    if divisor is None:
         return None
     kernel = _kernel(call, plan, weighted=False, wanted=tuple(wanted), each=False)
     names = _arguments(plan.kernel)
+    places = dict(enumerate((*plan.operands, *plan.extras)))
+    needed = {place: tensor for place, tensor in places.items() if tensor is not None}
     first = names.pointers.index("values") + 1  # the gradients stand behind the values
-    places = {slot: first + place for place, slot in enumerate(names.gradients)}
+    slots = {slot: first + place for place, slot in enumerate(names.gradients)}
     return Recipe(
         kernels.Bound(kernel, plan.numbers, plan.integers, plan.turns),
-        operands=tuple(range(len(tensors))),
-        gradients=tuple(places[k] if need else -1 for k, need in enumerate(wanted)),
+        needs=tuple(needed.values()),
+        operands=tuple(needed),
+        gradients=tuple(slots[k] if need else -1 for k, need in enumerate(wanted)),
         divisor=float(divisor),
         dtype=call.dtype,
     )

@@ -33,14 +33,14 @@ def plan_of_labels(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
     """Along the rows, or across them where classes are few or apart."""
     input, target = tensors
     tiles = tiled(input, keeps_adjacent=True)
-    weight, smoothing, spread, spread_mass = shares(call, input.shape[-1])
+    weight, smoothing, spread = shares(call, input.shape[-1])
     z_loss, cap = call.options["z_loss"], call.options["softcap"]
     return Plan(
         kernel=across if tiles.across else along,
         operands=(tiles.input, target.long().contiguous()),
         extras=(weight,),
         flags=flags(call) | {"ALONE": False} | tiles.flags,
-        numbers=(smoothing, spread, spread_mass, z_loss, cap or 1.0),
+        numbers=(smoothing, spread, z_loss, cap or 1.0),
         integers=(*tiles.integers, call.options["ignore_index"]),
         turns=tiles.turns,
     )
@@ -50,7 +50,7 @@ def plan_of_probabilities(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
     """Along the rows."""
     input, target = tensors
     tiles = tiled_along(input)
-    weight, smoothing, spread, _ = shares(call, input.shape[-1])
+    weight, smoothing, spread = shares(call, input.shape[-1])
     z_loss, cap = call.options["z_loss"], call.options["softcap"]
     return Plan(
         kernel=along_probabilities,
@@ -74,14 +74,12 @@ def flags(call: RowCall) -> dict[str, bool]:
     }
 
 
-def shares(call: RowCall, classes: int) -> tuple[Tensor | None, float, float, float]:
-    """Class weights, smoothing, what smoothing gives each class, and all of them weighted."""
+def shares(call: RowCall, classes: int) -> tuple[Tensor | None, float, float]:
+    """Class weights, smoothing, and what smoothing gives each class."""
     weight, smoothing = call.options["weight"], call.options["label_smoothing"]
-    spread = smoothing / classes
-    if weight is None:
-        return None, smoothing, spread, smoothing
-    weight = weight.detach().to(call.precision).contiguous()
-    return weight, smoothing, spread, spread * weight.sum().item() if smoothing else 0.0
+    if weight is not None:
+        weight = weight.detach().to(call.precision).contiguous()
+    return weight, smoothing, smoothing / classes
 
 
 # A row is summed as it is if the label's logit lies between these, and the exponentials, which stop
@@ -96,6 +94,16 @@ def logit(input_at, index, cap):
 
 def class_weight(class_weight_at, label):
     return read(class_weight_at, label) if CLASS_WEIGHTED else real(1.0)
+
+
+def spread_over(class_weight_at, classes, smoothing, spread):
+    """What smoothing gives all classes together."""
+    if not (SMOOTHED and CLASS_WEIGHTED):
+        return smoothing
+    total = float64(0.0)
+    for c in range(classes):
+        total = accumulate(total, float64(read(class_weight_at, c)))
+    return spread * total
 
 
 def labels(target_at, class_weight_at, weight_at, label_at, row, count, classes, ignore_index):
@@ -208,13 +216,14 @@ def flattened(capped, cap):
 
 def along(
     input_at, target_at, class_weight_at, weight_at, values_at, gradient_input_at, partials_at,
-    smoothing, spread, spread_mass, z_loss, cap, scale,
+    smoothing, spread, z_loss, cap, scale,
     rows, classes, at_once, ignore_index, turn_at,
 ):  # fmt: skip
     # reads 1 per logit (then again, from cache) and writes 1
     if IN_PLACE:
         gradient_input_at = input_at
-    keep, spread, spread_mass = real(1.0 - smoothing), real(spread), real(spread_mass)
+    spread_mass = real(spread_over(class_weight_at, classes, smoothing, spread))
+    keep, spread = real(1.0 - smoothing), real(spread)
     z_loss, cap = real(z_loss), real(cap)
     top_at, own_at, others_at = room(cap, TILE), room(cap, TILE), room(cap, TILE)
     short_at, common_at, label_at = room(cap, TILE), room(cap, TILE), room(int32(0), TILE)
@@ -356,13 +365,14 @@ def slopes(
 
 def across(
     input_at, target_at, class_weight_at, weight_at, values_at, gradient_input_at, partials_at,
-    smoothing, spread, spread_mass, z_loss, cap, scale,
+    smoothing, spread, z_loss, cap, scale,
     rows, classes, inner, at_once, ignore_index, turn_at,
 ):  # fmt: skip
     # reads 1 per logit, writes 1; a tile's logits wait in `x_at`, classes apart by `at_once`
     if IN_PLACE:
         gradient_input_at = input_at
-    keep, spread, spread_mass = real(1.0 - smoothing), real(spread), real(spread_mass)
+    spread_mass = real(spread_over(class_weight_at, classes, smoothing, spread))
+    keep, spread = real(1.0 - smoothing), real(spread)
     z_loss, cap = real(z_loss), real(cap)
     top_at, own_at, others_at = room(cap, TILE), room(cap, TILE), room(cap, TILE)
     short_at, common_at, label_at = room(cap, TILE), room(cap, TILE), room(int32(0), TILE)

@@ -50,9 +50,9 @@ of_labels = Rowwise(
 def evaluate(
     input: Tensor,
     target: Tensor,
+    weight: Tensor | None,
     p: int,
     margin: float,
-    weight: Tensor | None,
     *weighting: Any,
 ) -> Prepared:
     """The loss of scores, given class indices."""
