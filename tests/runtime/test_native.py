@@ -244,6 +244,43 @@ def test_whether_a_gradient_is_wanted_is_asked_each_time():
             assert found.abs().sum() > 0
 
 
+UNUSUAL = {
+    "labels that ask for a gradient": lambda x: F.cosine_embedding_loss(
+        x, 2 * x + 1, torch.ones(ROWS, requires_grad=True)
+    ),
+    "one tensor twice": lambda x: F.l1_loss(x * x, x * x),
+    "the same tensor": lambda x: F.cosine_embedding_loss(x, x, torch.ones(ROWS)),
+    "expanded": lambda x: F.mse_loss(x[:1].expand(ROWS, CLASSES), x),
+    "broadcast": lambda x: F.mse_loss(x, x[0, 0]),
+    "one row": lambda x: F.cross_entropy(x[0], torch.tensor(3)),
+    "every second row": lambda x: F.huber_loss(x[::2], x[1::2].exp()[:1].expand(7, CLASSES)),
+    "with an offset": lambda x: F.mse_loss(x.view(-1)[3:9], x.view(-1)[5:11]),
+    "transposed": lambda x: F.poisson_nll_loss(x.t(), x.detach().t().exp()),
+    "a scalar": lambda x: F.mse_loss(x.sum(), x.exp().sum()),
+    "probabilities that ask for a gradient": lambda x: F.cross_entropy(x, x.softmax(1)),
+    "mixed": lambda x: F.mse_loss(x, x.double()),
+    "many axes": lambda x: F.cross_entropy(
+        x[:12].view(3, 2, 2, CLASSES).movedim(-1, 1), torch.ones(3, 2, 2, dtype=torch.long)
+    ),
+    "an axis of one's own": lambda x: F.cross_entropy(x.t(), _labels(), dim=0),
+    "norms of another kind": lambda x: F.triplet_margin_loss(x, x + 1, -x, p=1.5, swap=True),
+    "nothing": lambda x: F.mse_loss(x[:0], x[:0]),
+}
+
+
+@pytest.mark.parametrize("call", UNUSUAL.values(), ids=UNUSUAL)
+def test_tensors_that_lie_in_unusual_ways(call):
+    x = _scores(torch.float32)
+    for _ in range(2):
+        torch.manual_seed(1)
+        found = call(x)
+        torch.manual_seed(1)
+        expected = _by_python(call, x)
+        torch.testing.assert_close(found, expected, equal_nan=True)
+        ours, theirs = (torch.autograd.grad(value, x)[0] for value in (found, expected))
+        torch.testing.assert_close(ours, theirs, equal_nan=True)
+
+
 def test_an_engine_chosen_by_hand_is_asked_each_time():
     x, y = _scores(), _labels()
     assert _is_native(F.cross_entropy(x, y))

@@ -301,9 +301,12 @@ class Calls {
         tensors, std::move(rest), std::move(again), std::move(gradients));
     if (!recipe.is_none()) {
       call->recipe.emplace(recipe);
+      TORCH_CHECK(call->recipe->operands.size() == count, "a recipe of other tensors");
     }
-    for (const Kind& kind : call->kinds) {
-      call->wanted |= kind.wanted;
+    for (size_t k = 0; k < count; ++k) {
+      const bool wanted = call->kinds[k].wanted;
+      TORCH_CHECK(!wanted || !call->recipe || call->recipe->gradients.at(k) >= 0, "no gradient");
+      call->wanted |= wanted;
     }
     if (known_.size() >= kMost) {
       known_.clear();

@@ -140,15 +140,13 @@ def _recipe(
     """How native.cpp runs it, if that needs the tensors that were given, as they are, and nothing
     else but what follows from its kind.
     """
-    weighted = call.weight is not None or isinstance(call.denominator, Tensor)
-    if call.reduction == "none" or weighted or dispatch.no_data(call, tensors) is not None:
+    wanted = _wanted(tensors)
+    none = (False,) * (len(given) - len(tensors))
+    if call.reduction == "none" or call.weight is not None or _wanted(given) != wanted + none:
         return None
-    wanted = [torch.is_grad_enabled() and t.requires_grad for t in tensors]
-    alike = all(
-        memory.is_small(t) and memory.like(t).stride() == t.stride()
-        for t in itertools.compress(given, wanted)
-    )
-    if not given or not alike or not call.shape.numel():
+    if isinstance(call.denominator, Tensor) or not call.shape.numel():
+        return None
+    if dispatch.no_data(call, tensors) is not None or not all(map(_is_small, given)):
         return None
     try:
         recipe = call.loss.engine.recipe(call, tensors, wanted if any(wanted) else ())
@@ -157,6 +155,17 @@ def _recipe(
     needed = () if recipe is None else recipe.needs
     same = len(needed) == len(given) and all(map(_is_same_memory, needed, given))
     return recipe if same else None
+
+
+def _wanted(tensors: tuple[Tensor, ...]) -> tuple[bool, ...]:
+    """Whether the gradient of each is."""
+    return tuple(torch.is_grad_enabled() and tensor.requires_grad for tensor in tensors)
+
+
+def _is_small(tensor: Tensor) -> bool:
+    """Whether a gradient like it, if it is wanted, is dense, and in no huge pages."""
+    small = memory.is_small(tensor) and memory.like(tensor).stride() == tensor.stride()
+    return small or not any(_wanted((tensor,)))
 
 
 def _is_same_memory(a: Tensor, b: Tensor) -> bool:
