@@ -67,16 +67,15 @@ def _first(calls: _Calls, given: tuple[Any, ...], prepare: Callable[..., Prepare
     """The loss of a call of a new kind, which is remembered if it can be."""
     call, tensors = prepare(*given)
     count = _tensors_first(tuple(map(type, given)))
-    recipe = _recipe(call, tensors, given[:count]) if calls.takes_recipes else None
-    if recipe is not None:
-        again: Again = lambda given: dispatch.run(*prepare(*given))  # noqa: E731
-    elif count == len(tensors) and _is_of_kind(call, tensors, given):
-        again = _again(call, tensors)
-    else:
-        return dispatch.run(call, tensors)
-    calls.add(given, count, again, partial(_gradients, prepare, given[count:]), recipe)
-    loss = calls.find(given)
-    return again(given) if loss is None else loss
+    loss = None
+    if count:
+        first = given[:count]
+        recipe = _recipe(call, tensors, first) if calls.takes_recipes else None
+        checked = recipe is None and _is_of_kind(call, tensors, first)
+        again = _again(call, tensors) if checked else partial(_whole, prepare)
+        calls.add(given, count, again, partial(_gradients, prepare, given[count:]), recipe)
+        loss = calls.find(given)
+    return dispatch.run(call, tensors) if loss is None else loss
 
 
 class _Calls(Protocol):
@@ -118,13 +117,20 @@ class _Known:
         self, given: tuple[Any, ...], count: int, again: Again, gradients: Any, recipe: Any
     ) -> None:
         del count, gradients, recipe
+        kind = _kind(given)
         if len(self._known) >= _MOST:
             self._known.clear()
-        self._known[_kind(given)] = again
+        if kind is not None:
+            self._known[kind] = again
+
+
+def _whole(prepare: Callable[..., Prepared], given: tuple[Any, ...]) -> Tensor:
+    """How Python runs any call."""
+    return dispatch.run(*prepare(*given))
 
 
 def _again(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Again:
-    """How Python runs this call, and those of its kind."""
+    """How Python runs this call, and those of its kind, without a check."""
     count = len(tensors)
     if dispatch.suits_torch(call, tensors):
         by_torch = dispatch.by_torch(call)
@@ -182,12 +188,15 @@ def _gradients(
 ) -> list[Tensor | None]:
     """The gradients of a call like this one, where those made with its value do not serve."""
     differentiable = torch.is_grad_enabled()
-    if not differentiable:
-        tensors = tuple(t.detach().requires_grad_(w) for t, w in zip(tensors, wanted, strict=True))
     with torch.enable_grad():
-        loss = dispatch.run(*prepare(*tensors, *rest))
-    sources = itertools.compress(tensors, wanted)
-    found = iter(torch.autograd.grad(loss, [*sources], upstream, create_graph=differentiable))
+        # Views, so that a tensor that was computed from another one is independent of it here.
+        views = [t.view_as(t) if need else t for t, need in zip(tensors, wanted, strict=True)]
+        loss = dispatch.run(*prepare(*views, *rest))
+    slopes = torch.autograd.grad(
+        loss, [*itertools.compress(views, wanted)], upstream,
+        create_graph=differentiable, materialize_grads=True,
+    )  # fmt: skip
+    found = iter(slopes)
     return [next(found) if need else None for need in wanted]
 
 
@@ -212,11 +221,13 @@ def _tensors_first(types: tuple[type, ...]) -> int:
     return count if all(each in _WORDS for each in types[count:]) else 0
 
 
-def _is_of_kind(call: Call | RowCall, tensors: tuple[Tensor, ...], given: tuple[Any, ...]) -> bool:
-    """Whether the call takes its tensors as they are, and has nothing else in it but what follows
-    from its kind.
+def _is_of_kind(
+    call: Call | RowCall, tensors: tuple[Tensor, ...], given: tuple[Tensor, ...]
+) -> bool:
+    """Whether the call takes the tensors that were given as they are, and has nothing else in it
+    but what follows from its kind.
     """
-    as_given = all(a is b and is_data(a) for a, b in zip(tensors, given, strict=False))
+    alike = len(tensors) == len(given) and all(a is b for a, b in zip(tensors, given, strict=True))
     options = call.options.values() if isinstance(call, RowCall) else ()
     data = any(isinstance(thing, Tensor) for thing in (call.weight, call.denominator, *options))
-    return as_given and not data and bool(call.shape.numel())
+    return alike and not data and all(map(is_data, given)) and bool(call.shape.numel())
