@@ -74,6 +74,7 @@ def tensors(path, *names):
 
 COMMANDS = (
     "list", "show", "plot", "recommend", "diagnose", "explain", "evaluate", "demo", "bench",
+    "build",
 )  # fmt: skip
 
 
