@@ -112,8 +112,8 @@ def recipe(call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> 
         return None
     kernel = _kernel(call, plan, weighted=False, wanted=tuple(wanted), each=False)
     names = _arguments(plan.kernel)
-    places = dict(enumerate((*plan.operands, *plan.extras)))
-    needed = {place: tensor for place, tensor in places.items() if tensor is not None}
+    read = enumerate((*plan.operands, *plan.extras))
+    needed = {place: tensor for place, tensor in read if tensor is not None}
     first = names.pointers.index("values") + 1  # the gradients stand behind the values
     slots = {slot: first + place for place, slot in enumerate(names.gradients)}
     return Recipe(
