@@ -4,9 +4,6 @@ import difflib
 import re
 import shutil
 import subprocess
-from unittest import mock
-
-import numba.core.codegen
 
 from onepass.runtime import kernels
 
@@ -24,16 +21,9 @@ def assert_golden(path, printed, request):
 
 def compiled(text, signature) -> tuple[str, bytes]:
     """Assembly and object code, as the engine makes them."""
-    libraries = []
-    whole = numba.core.codegen.CPUCodeLibrary._get_compiled_object
-
-    def noted(library):
-        libraries.append(library)
-        return whole(library)
-
-    with mock.patch.object(numba.core.codegen.CPUCodeLibrary, "_get_compiled_object", noted):
-        code = kernels.compiled(text, signature, "onepass_tested")
-    return libraries[0].get_asm_str(), code
+    module = kernels.module(text, signature, "onepass_tested")
+    machine = kernels.machine()
+    return machine.emit_assembly(module), machine.emit_object(module)
 
 
 def assert_complete(code, known, folder):

@@ -65,7 +65,7 @@ FLOATS = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
 EVERY_KERNEL = pytest.mark.parametrize("shape", KERNELS, ids=["along", "few", "adjacent", "alone"])
 
 SHAPES = [
-    (5,), (1,), (7, 3), (4, 1), (300, 2), (64, 32), (9, 49), (33, 100), (5, 3000), (4, 3, 20),
+    (5,), (1,), (7, 3), (4, 1), (300, 2), (64, 32), (9, 49), (33, 100), (5, 9000), (4, 3, 20),
     (2, 5, 4, 6), (3, 40, 17), (2, 100, 5, 5), (2, 1500, 20), (1, 1, 1), (2, 7, 3, 2, 2),
 ]  # fmt: skip
 

@@ -127,7 +127,7 @@ def of_float32(check):
 
 
 def long_rows():
-    checks.assert_rows_are_the_definitions("plain", shapes=[(3, 2500)])
+    checks.assert_rows_are_the_definitions("plain", shapes=[(3, 10_000)])
 
 
 def far_labels(shape):
@@ -139,6 +139,11 @@ def one_infinity():
         torch.zeros(1, 300).index_fill(1, torch.tensor(0), INF), torch.tensor([1]), reduction="none"
     )
     assert each.item() == INF
+
+
+def massless():
+    impossible, target = torch.tensor([[0.0, 1.0, -INF]]), torch.tensor([[1.0, 0.0, 0.0]])
+    assert on("cpu")(impossible, target, reduction="none").isfinite().all()
 
 
 def ignored():
@@ -199,7 +204,7 @@ MUTANTS = {
         labelled("plain", FEW),
     ),
     "the label among the others of a long row": (
-        "where(int32(i) == int32(at), real(0.0), e)",
+        "where(left_out, real(0.0), e)",
         "e",
         labelled("plain", LAST),
     ),
@@ -216,12 +221,12 @@ MUTANTS = {
     "pieces before a larger logit not rescaled": (
         "total = total * float64(decay(top - peak))",
         "total = total * 1.0",
-        far_labels((6, 2500)),
+        far_labels((6, 10_000)),
     ),
     "pieces before a larger logit with slopes of their own": (
         "factor = common if peak == top else common * decay(peak - top)",
         "factor = common",
-        far_labels((6, 2500)),
+        far_labels((6, 10_000)),
     ),
     "sums that stopped growing are believed": (
         "MOST = 10000000000000.0",
@@ -329,9 +334,19 @@ MUTANTS = {
         massed("weight"),
     ),
     "the best class counted twice": (
-        "one = where(i == best, real(0.0), one)",
-        "one = one * real(1.0)",
+        "accumulate(part_of_mass, where(is_best, real(0.0), one))",
+        "accumulate(part_of_mass, one)",
         massed("plain"),
+    ),
+    "the first class taken for the best": (
+        "return first + place if place < nowhere else first",
+        "return first",
+        massed("plain"),
+    ),
+    "a cost for what cannot be and need not": (
+        "short = where(one == real(0.0), real(0.0), one * apart(top, x))",
+        "short = one * apart(top, x)",
+        massless,
     ),
     "slope at the best class cancels": (
         "slope = factor * (mass - own_mass * others) / whole",

@@ -45,7 +45,7 @@ OF_INDICES = pytest.mark.parametrize("name", INDEXED)
 # Rows along which to go, few classes, many classes side by side, many in more than one run, rows
 # in more than one turn, few rows side by side.
 SHAPES = [
-    (5,), (1,), (7, 3), (4, 1), (600, 2), (300, 48), (70, 300), (5, 3000), (4, 3, 20), (3, 5, 4),
+    (5,), (1,), (7, 3), (4, 1), (600, 2), (300, 48), (70, 300), (5, 9000), (4, 3, 20), (3, 5, 4),
     (2, 5, 4, 6), (2, 300, 5, 5), (2, 1500, 20), (1, 21, 700), (1, 1, 1), (2, 7, 3, 2, 2),
 ]  # fmt: skip
 KERNELS = [(70, 300), (300, 7), (2, 5, 8, 50), (30, 6), (2, 5, 7, 3)]

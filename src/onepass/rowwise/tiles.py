@@ -16,7 +16,7 @@ TILE = 256  # rows
 ROOM = 16384  # numbers of a tile
 # Of a tile along the rows of large scores: memory likes threads that stay where they are for long.
 SPAN, FEWEST_TILES = 65536, 64
-RUN = 1024  # terms of a row that are summed up in the precision of the arithmetic
+RUN = 4096  # terms of a row that are summed up in the precision of the arithmetic
 FEW = 24  # classes up to which rows are better taken side by side
 
 

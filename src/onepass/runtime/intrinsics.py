@@ -395,13 +395,12 @@ def _to_bfloat16(builder: Any, value: Any) -> Any:
     return builder.trunc(builder.select(is_nan, quiet, rounded), BITS16)
 
 
-def entry(result: Any, name: str) -> bytes:
-    """Object code of the C function `name`, which calls the compiled one with what is in a frame:
-    addresses, numbers and the count, eight bytes each, and last the turns, by their place.
+def module(result: Any, name: str) -> Any:
+    """The optimised module of the C function `name`, which calls the compiled one with what is in a
+    frame: addresses, numbers and the count, eight bytes each, and last the turns, by their place.
     """
     context, arguments = result.target_context, result.signature.args
     library = context.codegen().create_library(name)
-    library.enable_object_caching()
     library.add_linking_library(result.library)
     module = library.create_ir_module(name)
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [BITS64.as_pointer()]), name)
@@ -415,7 +414,7 @@ def entry(result: Any, name: str) -> bytes:
     with global_compiler_lock:
         library.add_ir_module(module)
         library.finalize()
-    return library._get_compiled_object()
+    return library._final_module
 
 
 def jitted() -> dict[str, Any]:

@@ -143,6 +143,11 @@ def _symbol(name: str) -> str:
 
 def compiled(source: str, signature: Signature, symbol: str, path: Path | None = None) -> bytes:
     """Object code with the C function `symbol` of a frame; numba is imported here."""
+    return machine().emit_object(module(source, signature, symbol, path))
+
+
+def module(source: str, signature: Signature, symbol: str, path: Path | None = None) -> Any:
+    """The same as LLVM has it, optimised."""
     import numba
 
     from onepass.runtime import intrinsics
@@ -160,7 +165,7 @@ def compiled(source: str, signature: Signature, symbol: str, path: Path | None =
     integers = [numba.int64] * len(signature.integers)
     types = numba.void(*pointers, *numbers, *integers, numba.types.CPointer(numba.int64))
     dispatcher = numba.njit(types, **options)(function)
-    return intrinsics.entry(dispatcher.overloads[types.args], symbol)
+    return intrinsics.module(dispatcher.overloads[types.args], symbol)
 
 
 def plain(source: str) -> Callable[..., None]:
@@ -186,13 +191,35 @@ def _numba_type(dtype: str) -> Any:
 
 
 @cache
+def machine() -> Any:
+    """This processor, its code beside its constants: numba's own takes a 64-bit address for each
+    time that one is read, and a kernel has more of them than registers.
+    """
+    from llvmlite import binding as llvm
+
+    return _target().create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=3,
+        reloc="pic",
+        codemodel="small",
+    )
+
+
+@cache
 def _linker() -> Any:
+    from llvmlite import binding as llvm
+
+    machine = _target().create_target_machine(jit=True)
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+
+
+def _target() -> Any:
     from llvmlite import binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    machine = llvm.Target.from_default_triple().create_target_machine(jit=True)
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    return llvm.Target.from_default_triple()
 
 
 def _linked(code: bytes, symbol: str) -> int:
@@ -206,13 +233,15 @@ def _linked(code: bytes, symbol: str) -> int:
 
 @cache
 def _toolchain() -> str:
-    """What object code depends on beside its text: the processor, LLVM, and our own functions."""
+    """What object code depends on beside its text: the processor, LLVM, and what is ours."""
     from importlib.metadata import version
 
     from llvmlite import binding as llvm
 
     here = Path(__file__).parent
-    sources = [(here / name).read_text() for name in ("vectormath.py", "intrinsics.py")]
+    sources = [
+        (here / name).read_text() for name in ("vectormath.py", "intrinsics.py", "kernels.py")
+    ]
     features = llvm.get_host_cpu_features().flatten()
     return disk.key(
         version("numba"), version("llvmlite"), llvm.get_host_cpu_name(), features, *sources

@@ -15,7 +15,7 @@ import weakref
 import torch
 from torch import Tensor
 
-_SMALLEST = 4 << 20  # bytes; below, torch's allocator reuses its memory, at less cost per call
+SMALLEST = 4 << 20  # bytes; below, torch's allocator reuses its memory, at less cost per call
 _HUGE_PAGE = 2 << 20
 _WASTE = 1.25  # a free mapping serves a request of at least 1/1.25 of its size
 
@@ -29,7 +29,7 @@ _lock = threading.RLock()  # a finaliser may run inside any of these functions
 def empty(shape: torch.Size, stride: tuple[int, ...], dtype: torch.dtype) -> Tensor:
     """Uninitialised memory for a dense CPU tensor."""
     nbytes = shape.numel() * dtype.itemsize
-    if nbytes < _SMALLEST or not hasattr(mmap, "MADV_HUGEPAGE"):
+    if nbytes < SMALLEST or not hasattr(mmap, "MADV_HUGEPAGE"):
         return torch.empty_strided(shape, stride, dtype=dtype, device="cpu")
     mapping = _take(nbytes)
     view = memoryview(mapping)
@@ -47,7 +47,7 @@ def like(tensor: Tensor) -> Tensor:
 
 def is_small(tensor: Tensor) -> bool:
     """Whether torch's allocator serves it better."""
-    return tensor.nbytes < _SMALLEST
+    return tensor.nbytes < SMALLEST
 
 
 def empty_cache() -> None:

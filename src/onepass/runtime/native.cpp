@@ -2,9 +2,10 @@
 //
 // The kernel of a small call is done long before Python has found it and autograd has called Python
 // back. Here a call is known by its kind, as in remember.py; its kernel runs, and its node is one of
-// C++. Whatever is more than that goes back to Python: gradients in huge pages, a value that is
-// nan, a backward that is differentiable, or the second one.
+// C++. Whatever is more than that goes back to Python: the memory of large gradients, a value that
+// is nan, a backward that is differentiable, or the second one.
 
+#include <ATen/Dispatch.h>
 #include <ATen/Parallel.h>
 #include <torch/csrc/autograd/function.h>
 #include <torch/csrc/autograd/functions/utils.h>
@@ -93,6 +94,10 @@ using Entry = void (*)(void*);
 // The threads of torch's own OpenMP, as in threads.py: GOMP_parallel, or null where there is none.
 void (*parallel)(Entry, void*, unsigned threads, unsigned flags) = nullptr;
 
+// memory.like, and from how many bytes on it is better than torch's allocator.
+py::handle like;
+size_t large = SIZE_MAX;
+
 // kernels.Recipe
 struct Recipe {
   explicit Recipe(const py::object& made)
@@ -166,14 +171,18 @@ struct Call : torch::CustomClassHolder {
 Tensor number(double value, at::ScalarType dtype) {
   Tensor made = at::detail::empty_cpu(
       {}, dtype, std::nullopt, std::nullopt, std::nullopt, std::nullopt);
-  if (dtype == at::kDouble) {
-    *made.mutable_data_ptr<double>() = value;
-  } else if (dtype == at::kFloat) {
-    *made.mutable_data_ptr<float>() = static_cast<float>(value);
-  } else {
-    made.fill_(value);
-  }
+  AT_DISPATCH_FLOATING_TYPES_AND2(at::kHalf, at::kBFloat16, dtype, "number", [&] {
+    *made.mutable_data_ptr<scalar_t>() = static_cast<scalar_t>(value);
+  });
   return made;
+}
+
+// What the gradient of a tensor is written to.
+Tensor empty_like(const Tensor& tensor, const Kind& kind) {
+  if (tensor.nbytes() < large) {
+    return at::detail::empty_strided_cpu(kind.shape, kind.stride, kind.dtype);
+  }
+  return py::cast<Tensor>(like(tensor));
 }
 
 // The sum of the values; the gradients that are wanted are written.
@@ -187,7 +196,7 @@ double run(const Call& call, const Tensors& tensors, variable_list& written) {
     const Kind& kind = call.kinds[k];
     frame[recipe.operands[k]] = reinterpret_cast<int64_t>(tensors[k].const_data_ptr());
     if (kind.wanted) {
-      written[k] = at::detail::empty_strided_cpu(kind.shape, kind.stride, kind.dtype);
+      written[k] = empty_like(tensors[k], kind);
       frame[recipe.gradients[k]] = reinterpret_cast<int64_t>(written[k].mutable_data_ptr());
     }
   }
@@ -347,6 +356,7 @@ class Calls {
     const bool runs = call->recipe && (parallel || call->recipe->turns == 1);
     const double total = runs ? run(*call, tensors, gradients) : NAN;
     if (std::isnan(total)) {
+      gradients.clear();
       return call->again(given);  // which says why, where it is to be refused
     }
     Tensor loss = number(total / call->recipe->divisor, call->recipe->dtype);
@@ -381,6 +391,10 @@ PYBIND11_MODULE(onepass_native, module) {
   using onepass::Calls;
   module.def("use_threads", [](int64_t address) {
     onepass::parallel = reinterpret_cast<decltype(onepass::parallel)>(address);
+  });
+  module.def("use_memory", [](py::object function, size_t least) {
+    onepass::like = function.release();  // for as long as this module lives
+    onepass::large = least;
   });
   py::class_<Calls>(module, "Calls", py::custom_type_setup(onepass::see_cycles))
       .def(py::init<>())

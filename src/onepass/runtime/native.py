@@ -22,7 +22,7 @@ import torch
 
 from onepass.errors import EngineError, EngineWarning, warn
 from onepass.runtime import cache as disk
-from onepass.runtime import threads
+from onepass.runtime import memory, threads
 
 _SOURCE = Path(__file__).with_name("native.cpp")
 _FLAGS = ("-O2", "-std=c++20", "-fPIC", "-shared", "-fvisibility=hidden")
@@ -108,6 +108,7 @@ def _loaded() -> Any | None:
         warn(f"{why}. Small calls take longer.", EngineWarning)
         return None
     _share_threads(module)
+    module.use_memory(memory.like, memory.SMALLEST)
     return module
 
 

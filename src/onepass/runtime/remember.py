@@ -2,7 +2,7 @@
 
 A check of shapes, dtypes and options costs more than a small loss. None of them looks at data, so
 a call whose tensors are of the same kinds and whose options are the same passes them again. The
-calls are kept here, or in native.cpp where that is built, which runs the small ones itself.
+calls are kept here, or in native.cpp where that is built, which runs most of them itself.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import torch
 from torch import Tensor
 
 from onepass.errors import EngineError
-from onepass.runtime import dispatch, memory, native
+from onepass.runtime import dispatch, native
 from onepass.runtime.call import Call, Prepared, RowCall
 from onepass.runtime.kernels import Recipe
-from onepass.runtime.operands import PLAIN, is_data
+from onepass.runtime.operands import PLAIN, is_data, is_dense
 
 _MOST = 1024  # calls remembered of each loss
 _STRIDED = torch.strided
@@ -152,7 +152,8 @@ def _recipe(
         return None
     if isinstance(call.denominator, Tensor) or not call.shape.numel():
         return None
-    if dispatch.no_data(call, tensors) is not None or not all(map(_is_small, given)):
+    dense = all(map(is_dense, itertools.compress(given, wanted)))  # and so are their gradients
+    if not dense or dispatch.no_data(call, tensors) is not None:
         return None
     try:
         recipe = call.loss.engine.recipe(call, tensors, wanted if any(wanted) else ())
@@ -166,12 +167,6 @@ def _recipe(
 def _wanted(tensors: tuple[Tensor, ...]) -> tuple[bool, ...]:
     """Whether the gradient of each is."""
     return tuple(torch.is_grad_enabled() and tensor.requires_grad for tensor in tensors)
-
-
-def _is_small(tensor: Tensor) -> bool:
-    """Whether a gradient like it, if it is wanted, is dense, and in no huge pages."""
-    small = memory.is_small(tensor) and memory.like(tensor).stride() == tensor.stride()
-    return small or not any(_wanted((tensor,)))
 
 
 def _is_same_memory(a: Tensor, b: Tensor) -> bool:

@@ -319,14 +319,25 @@ def exponentials(input_at, gradient_input_at, first, end, at, top, cap):
     """Their sum without the one `at` the label; each is kept where its slope will stand."""
     total, base, reach = float64(0.0), finite(top), reach_above(top)
     for run in range(first, end, RUN):
-        part = real(0.0)
-        for i in range(run, min(run + RUN, end)):
-            e = grown(logit(input_at, i, cap), base, reach)
-            part = accumulate(part, where(int32(i) == int32(at), real(0.0), e))
-            if GRADIENT_INPUT and waits():
-                store(gradient_input_at, i, e)
+        stop = min(run + RUN, end)
+        if run <= at < stop:
+            part = run_of(input_at, gradient_input_at, run, stop, at, base, reach, cap, skips=True)
+        else:
+            part = run_of(input_at, gradient_input_at, run, stop, at, base, reach, cap, skips=False)
         total = total + float64(part)
     return total
+
+
+def run_of(input_at, gradient_input_at, first, end, at, base, reach, cap, skips):
+    """The same of one run, which `skips` the one `at` the label if that is in it."""
+    part = real(0.0)
+    for i in range(first, end):
+        e = grown(logit(input_at, i, cap), base, reach)
+        left_out = both(skips, int32(i) == int32(at))
+        part = accumulate(part, where(left_out, real(0.0), e))
+        if GRADIENT_INPUT and waits():
+            store(gradient_input_at, i, e)
+    return part
 
 
 def shortfall(input_at, class_weight_at, first, end, top, cap):
@@ -470,10 +481,10 @@ def along_probabilities(
             if counts(weight_at, row + p):
                 top = top_of(input_at, first, end, cap)
                 best = first_at(input_at, first, end, top, cap)
-                mass, short = costs(
-                    input_at, target_at, class_weight_at, first, end, best, top, keep, spread, cap
-                )
-                others = exponentials(input_at, gradient_input_at, first, end, best, top, cap)
+                mass, short, others = costs(
+                    input_at, target_at, class_weight_at, gradient_input_at, first, end, best, top,
+                    keep, spread, cap,
+                )  # fmt: skip
                 own_mass = mass_of(target_at, class_weight_at, best, first, keep, spread)
                 write(top_at, p, top)
                 write(others_at, p, real(others))
@@ -540,10 +551,12 @@ def clear(gradient_at, first, end):
 
 def first_at(input_at, first, end, top, cap):
     """Where the largest logit stands; anywhere if there is none."""
-    for i in range(first, end):
-        if logit(input_at, i, cap) == top:
-            return i
-    return first
+    nowhere = int32(end - first)
+    place = nowhere
+    for c in range(end - first):
+        here = logit(input_at, first + c, cap) == top
+        place = min(place, where(here, int32(c), nowhere))
+    return first + place if place < nowhere else first
 
 
 def mass_of(target_at, class_weight_at, i, first, keep, spread):
@@ -557,21 +570,32 @@ def mass_of(target_at, class_weight_at, i, first, keep, spread):
     return mass
 
 
-def costs(input_at, target_at, class_weight_at, first, end, best, top, keep, spread, cap):
-    """The mass of all classes but the best, and what they cost beside the size of the row; a
-    class without mass costs nothing, however impossible it is.
+def costs(
+    input_at, target_at, class_weight_at, gradient_input_at, first, end, best, top, keep, spread,
+    cap,
+):  # fmt: skip
+    """Of all classes but the best their mass, what they cost beside the size of the row, and the
+    sum of their exponentials, each of which is kept where its slope will stand. A class without
+    mass costs nothing, however impossible it is.
     """
-    mass, cost = float64(0.0), float64(0.0)
+    mass, cost, others = float64(0.0), float64(0.0), float64(0.0)
+    base, reach = finite(top), reach_above(top)
     for run in range(first, end, RUN):
-        part_of_mass, part_of_cost = real(0.0), real(0.0)
+        part_of_mass, part_of_cost, part_of_others = real(0.0), real(0.0), real(0.0)
         for i in range(run, min(run + RUN, end)):
+            x = logit(input_at, i, cap)
             one = mass_of(target_at, class_weight_at, i, first, keep, spread)
-            one = where(i == best, real(0.0), one)
-            short = where(one == real(0.0), real(0.0), -one * apart(logit(input_at, i, cap), top))
-            part_of_mass = accumulate(part_of_mass, one)
-            part_of_cost = accumulate(part_of_cost, short)
+            e = grown(x, base, reach)
+            is_best = int32(i) == int32(best)
+            short = where(one == real(0.0), real(0.0), one * apart(top, x))
+            part_of_mass = accumulate(part_of_mass, where(is_best, real(0.0), one))
+            part_of_cost = accumulate(part_of_cost, where(is_best, real(0.0), short))
+            part_of_others = accumulate(part_of_others, where(is_best, real(0.0), e))
+            if GRADIENT_INPUT and waits():
+                store(gradient_input_at, i, e)
         mass, cost = mass + float64(part_of_mass), cost + float64(part_of_cost)
-    return real(mass), real(cost)
+        others = others + float64(part_of_others)
+    return real(mass), real(cost), others
 
 
 def input_slopes(
