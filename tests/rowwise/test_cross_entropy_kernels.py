@@ -334,8 +334,8 @@ MUTANTS = {
         massed("weight"),
     ),
     "the best class counted twice": (
-        "accumulate(part_of_mass, where(is_best, real(0.0), one))",
-        "accumulate(part_of_mass, one)",
+        "one = where(is_best, real(0.0), one)",
+        "one = one * real(1.0)",
         massed("plain"),
     ),
     "the first class taken for the best": (
@@ -344,8 +344,8 @@ MUTANTS = {
         massed("plain"),
     ),
     "a cost for what cannot be and need not": (
-        "short = where(one == real(0.0), real(0.0), one * apart(top, x))",
-        "short = one * apart(top, x)",
+        "where(one == real(0.0), real(0.0), one * distance)",
+        "one * distance",
         massless,
     ),
     "slope at the best class cancels": (

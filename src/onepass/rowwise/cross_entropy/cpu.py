@@ -579,21 +579,21 @@ def costs(
     mass costs nothing, however impossible it is.
     """
     mass, cost, others = float64(0.0), float64(0.0), float64(0.0)
-    base, reach = finite(top), reach_above(top)
     for run in range(first, end, RUN):
         part_of_mass, part_of_cost, part_of_others = real(0.0), real(0.0), real(0.0)
         for i in range(run, min(run + RUN, end)):
-            x = logit(input_at, i, cap)
-            one = mass_of(target_at, class_weight_at, i, first, keep, spread)
-            e = grown(x, base, reach)
-            is_best = int32(i) == int32(best)
-            short = where(one == real(0.0), real(0.0), one * apart(top, x))
-            part_of_mass = accumulate(part_of_mass, where(is_best, real(0.0), one))
-            part_of_cost = accumulate(part_of_cost, where(is_best, real(0.0), short))
-            part_of_others = accumulate(part_of_others, where(is_best, real(0.0), e))
+            distance = apart(logit(input_at, i, cap), top)
+            e, one = decay(distance), mass_of(target_at, class_weight_at, i, first, keep, spread)
             if GRADIENT_INPUT and waits():
                 store(gradient_input_at, i, e)
-        mass, cost = mass + float64(part_of_mass), cost + float64(part_of_cost)
+            is_best = int32(i) == int32(best)
+            one = where(is_best, real(0.0), one)
+            part_of_mass = accumulate(part_of_mass, one)
+            part_of_cost = accumulate(
+                part_of_cost, where(one == real(0.0), real(0.0), one * distance)
+            )
+            part_of_others = accumulate(part_of_others, where(is_best, real(0.0), e))
+        mass, cost = mass + float64(part_of_mass), cost - float64(part_of_cost)
         others = others + float64(part_of_others)
     return real(mass), real(cost), others
 
@@ -603,10 +603,9 @@ def input_slopes(
     spread, cap,
 ):  # fmt: skip
     """Of every class as if it were not the best."""
-    base, reach = finite(top), reach_above(top)
     for i in range(first, end):
         x = logit(input_at, i, cap)
-        e = load(gradient_input_at, i) if waits() else grown(x, base, reach)
+        e = load(gradient_input_at, i) if waits() else decay(apart(x, top))
         slope = common * e - factor * mass_of(target_at, class_weight_at, i, first, keep, spread)
         if CAPPED:
             slope = slope * flattened(x, cap)
