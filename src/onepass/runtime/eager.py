@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from itertools import compress
 
 import torch
 from torch import Tensor
@@ -29,14 +31,26 @@ def gradients(
     call: Call | RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor
 ) -> list[Tensor | None]:
     """The gradients of the wanted tensors, themselves differentiable."""
+    return gradients_of(partial(evaluate, call), tensors, wanted, upstream, differentiable=True)
+
+
+def gradients_of(
+    loss: Callable[[Sequence[Tensor]], Tensor],
+    tensors: Sequence[Tensor],
+    wanted: Sequence[bool],
+    upstream: Tensor,
+    *,
+    differentiable: bool,
+) -> list[Tensor | None]:
+    """The gradients of the wanted tensors, of whatever computes a loss of them."""
     with torch.enable_grad():
         # Views, so that a tensor that was computed from another one is independent of it here.
         views = [t.view_as(t) if needed else t for t, needed in zip(tensors, wanted, strict=True)]
-        value = evaluate(call, views)
-        inputs = [view for view, needed in zip(views, wanted, strict=True) if needed]
-        slopes = torch.autograd.grad(
-            value, inputs, upstream, create_graph=True, materialize_grads=True
-        )
+        value = loss(views)
+    slopes = torch.autograd.grad(
+        value, [*compress(views, wanted)], upstream,
+        create_graph=differentiable, materialize_grads=True,
+    )  # fmt: skip
     found = iter(slopes)
     return [next(found) if needed else None for needed in wanted]
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from onepass.errors import EngineError
-from onepass.runtime import dispatch, native
+from onepass.runtime import dispatch, eager, native
 from onepass.runtime.call import Call, Prepared, RowCall
 from onepass.runtime.kernels import Recipe
 from onepass.runtime.operands import PLAIN, is_data, is_dense
@@ -182,17 +182,10 @@ def _gradients(
     upstream: Tensor,
 ) -> list[Tensor | None]:
     """The gradients of a call like this one, where those made with its value do not serve."""
-    differentiable = torch.is_grad_enabled()
-    with torch.enable_grad():
-        # Views, so that a tensor that was computed from another one is independent of it here.
-        views = [t.view_as(t) if need else t for t, need in zip(tensors, wanted, strict=True)]
-        loss = dispatch.run(*prepare(*views, *rest))
-    slopes = torch.autograd.grad(
-        loss, [*itertools.compress(views, wanted)], upstream,
-        create_graph=differentiable, materialize_grads=True,
+    return eager.gradients_of(
+        lambda views: dispatch.run(*prepare(*views, *rest)), tensors, wanted, upstream,
+        differentiable=torch.is_grad_enabled(),
     )  # fmt: skip
-    found = iter(slopes)
-    return [next(found) if need else None for need in wanted]
 
 
 def _kind(given: tuple[Any, ...]) -> tuple[Any, ...] | None:
