@@ -401,7 +401,6 @@ def module(result: Any, name: str) -> Any:
     """
     context, arguments = result.target_context, result.signature.args
     library = context.codegen().create_library(name)
-    library.add_linking_library(result.library)
     module = library.create_ir_module(name)
     function = ir.Function(module, ir.FunctionType(ir.VoidType(), [BITS64.as_pointer()]), name)
     builder = ir.IRBuilder(function.append_basic_block())
@@ -411,10 +410,11 @@ def module(result: Any, name: str) -> Any:
     callee = context.declare_function(module, result.fndesc)
     context.call_conv.call_function(builder, callee, types.void, arguments, [*values, turns])
     builder.ret_void()
-    with global_compiler_lock:
+    with global_compiler_lock:  # finalize() would optimise anew what is optimised, and compile it
         library.add_ir_module(module)
-        library.finalize()
-    return library._final_module
+        whole = library._final_module
+        whole.link_in(result.library._get_module_for_linking(), preserve=True)
+    return whole
 
 
 def jitted() -> dict[str, Any]:
