@@ -1,5 +1,7 @@
 """Kernels that cannot be made, kernels as Python, many kernels at once."""
 
+import subprocess
+import sys
 import threading
 import traceback
 import warnings
@@ -162,3 +164,39 @@ def test_an_error_that_is_remembered_does_not_grow():
             loss(x, x)
         lengths.add(len(traceback.extract_tb(caught.value.__traceback__)))
     assert len(lengths) == 1
+
+
+SCATTERED = """
+import ctypes, torch
+from onepass import functional as F
+
+PAGE, RESERVED = 4096, 0x4022  # private, anonymous, without memory behind it
+system = ctypes.CDLL(None)
+system.mmap.restype = ctypes.c_void_p
+system.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+system.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+F.huber_loss(*torch.rand(2, 5000))
+for pages in (256, 16, 2, 1):  # the holes that there are
+    for _ in range(2000):
+        system.mmap(None, pages * PAGE, 0, RESERVED, -1, 0)
+above = system.mmap(None, 4096 * PAGE, 0, RESERVED, -1, 0)
+system.mmap(None, 3 << 30, 0, RESERVED, -1, 0)
+for page in range(0, 4096, 2):
+    system.munmap(above + page * PAGE, PAGE)
+scores, labels = torch.randn(300, 300, requires_grad=True), torch.arange(300)
+slopes = [
+    torch.autograd.grad(functional.cross_entropy(scores, labels), scores)
+    for functional in (F, torch.nn.functional)
+]
+torch.testing.assert_close(*slopes)
+print("computed")
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="places memory by Linux's rules")
+def test_code_and_constants_stay_together_where_memory_is_scattered():
+    """A page free here and there, all else 3 GiB away: farther than code reaches."""
+    done = subprocess.run(
+        [sys.executable, "-c", SCATTERED], capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "computed\n", done.stderr

@@ -211,7 +211,8 @@ def _linker() -> Any:
     from llvmlite import binding as llvm
 
     machine = _target().create_target_machine(jit=True)
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine)
+    # llvmlite's memory manager keeps code and its constants together; LLVM's may not.
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine, use_lmm=True)
 
 
 def _target() -> Any:
