@@ -210,9 +210,9 @@ def machine() -> Any:
 def _linker() -> Any:
     from llvmlite import binding as llvm
 
-    machine = _target().create_target_machine(jit=True)
+    here = _target().create_target_machine(jit=True)
     # llvmlite's memory manager keeps code and its constants together; LLVM's may not.
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), machine, use_lmm=True)
+    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), here, use_lmm=True)
 
 
 def _target() -> Any:
