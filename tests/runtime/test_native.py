@@ -432,6 +432,28 @@ def test_large_gradients_lie_in_huge_pages(monkeypatch):
         torch.testing.assert_close(x.grad, 2 / size * x.detach())
 
 
+@pytest.mark.parametrize("loss", [
+    lambda: F.mse_loss(torch.randn(4000, 400, requires_grad=True), torch.randn(400, 4000).t()),
+    lambda: F.cross_entropy(torch.randn(4000, 400, requires_grad=True).t(), _labels(400, 4000)),
+], ids=["another order", "classes apart"])  # fmt: skip
+def test_what_is_large_is_laid_out_once(loss, monkeypatch):
+    """Not a second time, to find out whether native.cpp could run calls of this kind."""
+    copies, contiguous, copy = [], torch.Tensor.contiguous, torch.Tensor.copy_
+
+    def counted(run):
+        def counting(tensor, *given):
+            ours = run(tensor, *given)
+            copies.append(run is copy or ours is not tensor)
+            return ours
+
+        return counting
+
+    monkeypatch.setattr(torch.Tensor, "contiguous", counted(contiguous))
+    monkeypatch.setattr(torch.Tensor, "copy_", counted(copy))
+    loss()
+    assert sum(copies) == 1
+
+
 def test_threads_share_calls_but_nothing_that_is_written():
     def worked(seed):
         generator = torch.Generator().manual_seed(seed)

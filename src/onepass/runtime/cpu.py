@@ -51,9 +51,9 @@ def value_and_gradients(
 
 def recipe(call: Call, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> Recipe | None:
     """How native.cpp runs a reduced call; None if there is more to do than to run a kernel."""
-    operands, _, _ = _in_one_order(call, tensors)
-    if any(operand.shape != call.shape for operand in operands):
+    if any(tensor.shape != call.shape for tensor in tensors):
         return None
+    operands, _, _ = _in_one_order(call, tensors)
     kernel = _kernel(call, operands, None, wanted, each=False)
     places = itertools.count(len(tensors))
     count = call.shape.numel()

@@ -7,7 +7,6 @@ calls are kept here, or in native.cpp where that is built, which runs most of th
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from functools import lru_cache, partial, wraps
 from typing import Any, ParamSpec, Protocol
@@ -16,7 +15,7 @@ import torch
 from torch import Tensor
 
 from onepass.errors import EngineError
-from onepass.runtime import dispatch, eager, native
+from onepass.runtime import dispatch, eager, memory, native
 from onepass.runtime.call import Call, Prepared, RowCall
 from onepass.runtime.kernels import Recipe
 from onepass.runtime.operands import PLAIN, is_data, is_dense
@@ -152,8 +151,8 @@ def _recipe(
         return None
     if isinstance(call.denominator, Tensor) or not call.shape.numel():
         return None
-    dense = all(map(is_dense, itertools.compress(given, wanted)))  # and so are their gradients
-    if not dense or dispatch.no_data(call, tensors) is not None:
+    ready = all(map(_lies_ready, given, wanted + none))
+    if not ready or dispatch.no_data(call, tensors) is not None:
         return None
     try:
         recipe = call.loss.engine.recipe(call, tensors, wanted if any(wanted) else ())
@@ -167,6 +166,14 @@ def _recipe(
 def _wanted(tensors: tuple[Tensor, ...]) -> tuple[bool, ...]:
     """Whether the gradient of each is."""
     return tuple(torch.is_grad_enabled() and tensor.requires_grad for tensor in tensors)
+
+
+def _lies_ready(tensor: Tensor, wanted: bool) -> bool:
+    """Whether no large copy is made to find out what a kernel reads, and whether the gradient, if
+    it is wanted, is dense as the tensor is.
+    """
+    small = memory.is_small(tensor) and (not wanted or is_dense(tensor))
+    return small or tensor.is_contiguous()
 
 
 def _is_same_memory(a: Tensor, b: Tensor) -> bool:
