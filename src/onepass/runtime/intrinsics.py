@@ -414,6 +414,9 @@ def module(result: Any, name: str) -> Any:
         library.add_ir_module(module)
         whole = library._final_module
         whole.link_in(result.library._get_module_for_linking(), preserve=True)
+        for symbol in (*whole.functions, *whole.global_variables):
+            if symbol.name != name and not symbol.is_declaration:
+                symbol.linkage = "private"  # or one of its name, far away, is called in its place
     return whole
 
 
