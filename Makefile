@@ -18,7 +18,7 @@ demo: $(NATIVE) ## see what onepass does, on this machine
 	$(BIN)/onepass demo
 
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0
 
 check: $(READY) ## format, lint, types, import contracts, dependencies
 	$(BIN)/ruff format --check .
