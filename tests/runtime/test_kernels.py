@@ -179,7 +179,9 @@ system.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, c
 system.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
 
 def reserved(pages):
-    return system.mmap(None, pages * PAGE, 0, RESERVED, -1, 0)
+    place = system.mmap(None, pages * PAGE, 0, RESERVED, -1, 0)
+    assert place != ctypes.c_void_p(-1).value, "there is no room for pages without memory"
+    return place
 
 def huber():
     loss = Pointwise(huber_loss.formula, huber_loss.domains)
