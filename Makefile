@@ -5,11 +5,15 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 NATIVE := $(VENV)/.native
-DOCS   := $(VENV)/.ready-docs
+TOOLS  := $(VENV)/.ready-tools
+PARALLEL := -n $(JOBS) --dist loadfile --max-worker-restart 0
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# Python keeps what it compiles, or would compile it again at every start.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench bench-quick docs clean
+.PHONY: help demo test test-all check bench bench-quick clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,10 +21,13 @@ help: ## this list
 demo: $(NATIVE) ## see what onepass does, on this machine
 	$(BIN)/onepass demo
 
-test: $(READY) ## run the tests
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --max-worker-restart 0
+test: $(TOOLS) ## run the tests, without those that take long
+	$(BIN)/python -m pytest $(PARALLEL) -m 'not slow'
 
-check: $(READY) ## format, lint, types, import contracts, dependencies
+test-all: $(TOOLS) ## run all tests: mutants, every option against torch, every property
+	$(BIN)/python -m pytest $(PARALLEL)
+
+check: $(TOOLS) ## format, lint, types, import contracts, dependencies
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/basedpyright
@@ -34,26 +41,23 @@ bench: $(NATIVE) ## measure everything (about 20 minutes) and refresh the README
 bench-quick: $(NATIVE) ## a look in under two minutes; nothing to quote
 	$(BIN)/python -m benchmarks run --quick
 
-docs: $(DOCS) ## build the site into docs/_build
-	@test -f docs/conf.py || { echo 'there is no docs/conf.py to build'; exit 1; }
-	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
-
 clean: ## remove builds, caches and the environment
-	rm -rf $(VENV) build dist docs/_build .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# `--group` needs pip 25.1
+# --no-compile: Python compiles what is imported, a third of what is installed
 $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
+	$(PIP) --no-compile -c constraints.txt -e '.[demo,guide]'
+	@touch $@
+
+# `--group` needs pip 25.1
+$(TOOLS): $(READY)
 	$(PIP) --upgrade 'pip>=25.1'
-	$(PIP) -c constraints.txt -e '.[demo,guide]' --group test --group check
+	$(PIP) -c constraints.txt --group test --group check
 	@touch $@
 
 # without a compiler everything works, and small calls take longer
 $(NATIVE): $(READY) src/onepass/runtime/native.cpp
 	-$(BIN)/onepass build
-	@touch $@
-
-$(DOCS): $(READY)
-	$(PIP) -c constraints.txt --group docs
 	@touch $@

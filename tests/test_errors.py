@@ -336,7 +336,31 @@ def test_a_wrong_reduction_names_the_closest(loss, given, hint):
 
 
 OUTSIDE = (0.0, -0.0, -1.0, -1e-9, NAN, INF, -INF)
-NOT_NUMBERS = [True, "1", None, tensor(1.0), [1.0], 1j]
+ONES = np.ones(2)
+NOT_NUMBERS = [
+    True,
+    "1",
+    None,
+    tensor([1.0]),
+    tensor(1.0, requires_grad=True),
+    tensor(1.0, device="meta"),
+    ONES,
+    [1.0],
+    1j,
+]
+
+
+def described(thing, named):
+    """How a message calls what is no number, and what it says to write."""
+    if isinstance(thing, np.ndarray):
+        return "ndarray of shape (2,)", ""
+    if not isinstance(thing, torch.Tensor):
+        return f"{type(thing).__name__}: {thing!r}", ""
+    grad = ", requires_grad" if thing.requires_grad else ""
+    shown = f"a tensor of shape {tuple(thing.shape)} on {thing.device}{grad}"
+    return shown, f": write {named}.item()"
+
+
 PARAMETERS = [
     ("huber_loss", "delta", "a positive finite number, > 0", OUTSIDE),
     ("smooth_l1_loss", "beta", "a number that is not negative, >= 0", OUTSIDE[2:]),
@@ -360,8 +384,8 @@ def test_a_parameter_outside_its_domain_is_refused(name, parameter, domain, outs
             return
         said += f"{given!r}."
     else:
-        instead = f": write {parameter}.item()." if isinstance(given, torch.Tensor) else "."
-        said += f"{type(given).__name__}: {given!r}. It is one number for all elements{instead}"
+        shown, instead = described(given, parameter)
+        said += f"{shown}. It is one number for all elements{instead}."
     tensors = fitting(loss, (3,))
     assert_refused(onepass.ParameterError, said, public(loss), *tensors, **{parameter: given})
     assert_refused(onepass.ParameterError, said, loss, *tensors, **{parameter: given})
@@ -369,7 +393,7 @@ def test_a_parameter_outside_its_domain_is_refused(name, parameter, domain, outs
     assert_refused(onepass.ParameterError, said, onepass.get, name, **{parameter: given})
 
 
-@pytest.mark.parametrize("given", [1, 0, 1.0, "True", None, tensor(True), [True]], ids=repr)
+@pytest.mark.parametrize("given", [1, 0, 1.0, "True", None, tensor(1), ONES, [True]], ids=repr)
 @pytest.mark.parametrize(
     "name, flag",
     [
@@ -381,7 +405,7 @@ def test_a_parameter_outside_its_domain_is_refused(name, parameter, domain, outs
 )
 def test_a_flag_must_be_a_bool(name, flag, given):
     loss = onepass.catalogue()[name]
-    said = f"{name}: `{flag}` must be True or False, got {type(given).__name__}: {given!r:.60}."
+    said = f"{name}: `{flag}` must be True or False, got {described(given, flag)[0]}."
     assert_refused(
         onepass.ParameterError, said, public(loss), *fitting(loss, (3,)), **{flag: given}
     )

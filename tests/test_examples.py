@@ -51,6 +51,7 @@ def test_a_formula_is_short_and_names_its_source(name):
     assert LOSSES[name].__doc__
 
 
+@pytest.mark.slow
 @every_example
 def test_a_users_loss_has_every_property(name, monkeypatch):
     loss = LOSSES[name]

@@ -207,6 +207,7 @@ def test_known_numbers(draws, function, arguments, options, mean, total):
 # Types
 
 
+@pytest.mark.slow
 @QUIET
 @EVERY
 def test_the_result_has_the_promoted_dtype_and_the_reductions_shape(loss):
@@ -238,6 +239,7 @@ def test_the_result_has_the_promoted_dtype_and_the_reductions_shape(loss):
         assert torch.allclose(value.double()[fits], exact[fits], rtol=0.02, atol=0.02)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", WHOLE, ids=str)
 @QUIET
 @EVERY
@@ -336,6 +338,7 @@ def test_weights_masks_and_normalizer_are_as_by_hand(loss, size):
         torch.testing.assert_close(gradient, expected, rtol=1e-11, atol=1e-14, msg=str(weighting))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(), (1,), (3,), (4, 1), (1, 3), (1, 1)], ids=str)
 @EVERY
 def test_weights_broadcast(loss, shape):

@@ -20,8 +20,8 @@ BETWEEN = {
 }
 # Where no finite element switches.
 NOWHERE = {
-    "abs(neg(softplus(neg(input))))": "0 at infinity only",
-    "abs(neg(softplus(input)))": "0 at infinity only",
+    "abs(softplus(neg(input)))": "0 at infinity only",
+    "abs(softplus(input))": "0 at infinity only",
 }
 
 

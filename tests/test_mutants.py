@@ -297,6 +297,7 @@ MUTANTS: list[tuple[Mutation, Callable[[Sample], None], Pointwise]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "mutate, check, loss",
     MUTANTS,
@@ -334,6 +335,7 @@ KERNEL_MUTANTS: list[tuple[Mutation, Callable[[Sample], None]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [mse_loss, huber_loss], ids=lambda loss: loss.name)
 @pytest.mark.parametrize(
     "mutate, check",
@@ -349,6 +351,7 @@ def test_a_mutant_of_a_loss_that_torch_fuses_is_caught(mutate, check, loss, monk
         prove(check, loss)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [mse_loss, huber_loss], ids=lambda loss: loss.name)
 def test_what_torch_fuses_has_the_properties_that_catch_its_mutants(loss):
     for check in {check for _, check in KERNEL_MUTANTS}:

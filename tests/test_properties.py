@@ -6,6 +6,7 @@ from onepass.testing import PROPERTIES, samples
 from tests.twins import ALL_LOSSES, names
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prove", PROPERTIES, ids=lambda prove: prove.__name__)
 @pytest.mark.parametrize("loss", ALL_LOSSES, ids=names(ALL_LOSSES))
 def test_property(loss, prove):

@@ -62,6 +62,7 @@ def calls(draw_from):
     return Sample(loss, tuple(tensors), options), draw_from(st.sampled_from(REDUCTIONS))
 
 
+@pytest.mark.slow
 @settings(max_examples=400, deadline=None, suppress_health_check=list(HealthCheck))
 @given(calls())
 def test_value_gradient_and_layout_are_torchs_for_generated_calls(call):

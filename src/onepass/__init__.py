@@ -45,7 +45,7 @@ if _TYPE_CHECKING:
     from onepass.guide.explain import explain as explain
     from onepass.guide.recommend import recommend as recommend
 
-__version__ = "0.1.0"
+__version__ = "0.1.0.dev0"
 
 
 def __getattr__(name: str) -> _Any:

@@ -12,6 +12,7 @@ from typing import Any, overload
 
 import torch
 from torch import Tensor
+from torch.overrides import handle_torch_function
 
 from onepass.errors import FormulaError
 from onepass.formula.differentiate import differentiate
@@ -33,8 +34,9 @@ from onepass.formula.operations import where
 from onepass.formula.simplify import simplify
 from onepass.formula.slope import with_slope
 from onepass.formula.trace import VALUE, parameter, tensor, trace
-from onepass.runtime import checks, cpu, dispatch, reduce, rows
+from onepass.runtime import checks, cpu, dispatch, keywords, reduce, rows
 from onepass.runtime.call import Call, Prepared, RowCall
+from onepass.runtime.overrides import has_override
 from onepass.runtime.remember import Remembered
 
 __all__ = [
@@ -226,6 +228,12 @@ class Pointwise(_Shown):
         }
 
     def __call__(self, *tensors: Tensor, **options: Any) -> Tensor:
+        given = (*tensors, *options.values())
+        if has_override(*given):
+            return handle_torch_function(self, given, *tensors, **options)
+        return self._called(tensors, options)
+
+    def _called(self, tensors: tuple[Tensor, ...], options: dict[str, Any]) -> Tensor:
         names = (*self.tensors, *self.optional)
         if len(tensors) > len(names):
             raise TypeError(
@@ -233,7 +241,7 @@ class Pointwise(_Shown):
                 f"everything else is given by name."
             )
         known = (*names, *self.parameters, *self.flags, *_WEIGHTING)
-        checks.unknown_options(self.name, options, known)
+        keywords.unknown(self.name, options, known)
         given: list[Any] = [*tensors, *(options.pop(name, None) for name in names[len(tensors) :])]
         for name, thing in zip(self.tensors, given, strict=False):
             if thing is None:
@@ -275,15 +283,24 @@ class Pointwise(_Shown):
 
     def settings(self, options: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, bool]]:
         """Parameters and flags, validated, defaults filled in."""
-        parameters, flags = self.parameters.copy(), self.flags.copy()
-        for name, given in options.items():
-            if name in parameters:
-                checks.parameter(self.name, name, given, self.domains[name])
-                parameters[name] = float(given)
-            else:
-                checks.flag(self.name, name, given)
-                flags[name] = given
+        given = self.checked(options)
+        parameters = {n: float(given.get(n, default)) for n, default in self.parameters.items()}
+        flags = {n: given.get(n, default) for n, default in self.flags.items()}
         return parameters, flags
+
+    @property
+    def option_names(self) -> tuple[str, ...]:
+        """Its parameters and flags."""
+        return (*self.parameters, *self.flags)
+
+    def checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Some of its options, validated, as Python has them."""
+        return {name: self._checked_option(name, given) for name, given in options.items()}
+
+    def _checked_option(self, name: str, given: Any) -> Any:
+        if name in self.flags:
+            return keywords.flag(self.name, name, given)
+        return keywords.parameter(self.name, name, given, self.domains[name])
 
     def results(
         self, names: tuple[str, ...], flags: Mapping[str, bool], checks_values: bool = False
@@ -318,7 +335,7 @@ class Pointwise(_Shown):
             return inspect.getsource(self.formula)
         tensors = [torch.empty(2, dtype=torch.float32) for _ in self.tensors]
         call = Call(
-            torch.Size([2]), torch.float32, reduction, None, False, 1.0,  # noqa: FBT003
+            torch.Size([2]), torch.float32, reduction, None, 1.0, False,  # noqa: FBT003
             self, self.tensors, self.parameters, self.flags,
         )  # fmt: skip
         wanted = [gradient and name == self.tensors[0] for name in self.tensors]
@@ -352,7 +369,7 @@ class Rowwise(_Shown):
         tensors: tuple[str, ...],
         reference: Callable[..., Tensor],
         plan: Callable[..., Any] | None,
-        options: Mapping[str, Callable[[str, str, Any], None]],
+        options: Mapping[str, Callable[[str, str, Any], Any]],
         card: Card,
         counts: Callable[..., Tensor] | None = None,
         tally: Callable[..., float] | None = None,
@@ -377,10 +394,14 @@ class Rowwise(_Shown):
         self.module: type[torch.nn.Module] | None = None
         _rowwise[name, reference.__name__] = self
 
-    def settings(self, options: Mapping[str, Any]) -> None:
-        """Refuse an option that is not allowed."""
-        for name, given in options.items():
-            self.options[name](self.name, name, given)
+    @property
+    def option_names(self) -> tuple[str, ...]:
+        """What a caller may set."""
+        return tuple(self.options)
+
+    def checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Some of its options, validated, as Python has them."""
+        return {name: self.options[name](self.name, name, given) for name, given in options.items()}
 
     def evaluate(
         self, tensors: tuple[Tensor, ...], options: Mapping[str, Any], *weighting: Any
@@ -396,10 +417,12 @@ class Rowwise(_Shown):
         sample_weight: Tensor | None = None,
         mask: Tensor | None = None,
         normalizer: float | Tensor | None = None,
+        dtype: torch.dtype | None = None,
     ) -> Prepared:
-        """The same, ready to run."""
+        """The same, ready to run. The result has the dtype of the tensors, or that given."""
         input = tensors[0]
-        shape, dtype = input.shape[:-1], checks.common_dtype(tensors)
+        shape, common = input.shape[:-1], checks.common_dtype(tensors)
+        reduction = keywords.reduction(self.name, reduction)
         weight, denominator = reduce.weighting(
             self.name, shape, input.device, reduction, None, sample_weight, mask, normalizer,
             counts=False,
@@ -412,14 +435,15 @@ class Rowwise(_Shown):
                 counting = counting if weight is None else reduce.product(counting, weight)
                 denominator = reduce.rows_that_count(counting, shape)  # type: ignore[arg-type]
         tensors = tuple(
-            t.to(dtype) if t.dtype.is_floating_point and t.dtype is not dtype else t
+            t.to(common) if t.dtype.is_floating_point and t.dtype is not common else t
             for t in tensors
         )
+        dtype = common if dtype is None else dtype
         if dtype.itemsize == 2 and torch.is_autocast_enabled(input.device.type):
             dtype = torch.float32
         names = self.tensors[: len(tensors)]  # without the optional ones that are not given
         call = RowCall(
-            shape, dtype, reduction, weight, dispatch.is_checking(), denominator, self, names,
+            shape, dtype, reduction, weight, denominator, dispatch.is_checking(), self, names,
             options,
         )  # fmt: skip
         return call, tensors
@@ -454,9 +478,10 @@ class Within:
     domain: Domain
     or_none: bool
 
-    def __call__(self, loss: str, name: str, given: Any) -> None:
-        if not (self.or_none and given is None):
-            checks.parameter(loss, name, given, self.domain)
+    def __call__(self, loss: str, name: str, given: Any) -> float | None:
+        if self.or_none and given is None:
+            return None
+        return keywords.parameter(loss, name, given, self.domain)
 
 
 def within(domain: Domain, *, or_none: bool = False) -> Within:

@@ -29,10 +29,12 @@ from torch import Tensor
 from onepass import rowwise
 from onepass.errors import DomainError, warn
 from onepass.pointwise import binary, divergence, likelihood, ranking, regression
+from onepass.runtime.overrides import has_override, overridden, refuses_script
 
 _Flag = bool | None  # of the deprecated size_average and reduce
 
 
+@refuses_script
 def l1_loss(
     input: Tensor,
     target: Tensor,
@@ -54,6 +56,8 @@ def l1_loss(
 
     Raises: ShapeError, DtypeError, ParameterError (reduction, normalizer).
     """
+    if has_override(input, target, weight, sample_weight, mask, normalizer):
+        return overridden(l1_loss, locals())
     return regression.l1_loss.evaluate(
         (input, target),
         {},
@@ -65,6 +69,7 @@ def l1_loss(
     )
 
 
+@refuses_script
 def mse_loss(
     input: Tensor,
     target: Tensor,
@@ -86,6 +91,8 @@ def mse_loss(
 
     Raises: ShapeError, DtypeError, ParameterError (reduction, normalizer).
     """
+    if has_override(input, target, weight, sample_weight, mask, normalizer):
+        return overridden(mse_loss, locals())
     return regression.mse_loss.evaluate(
         (input, target),
         {},
@@ -97,6 +104,7 @@ def mse_loss(
     )
 
 
+@refuses_script
 def huber_loss(
     input: Tensor,
     target: Tensor,
@@ -118,6 +126,8 @@ def huber_loss(
 
     Raises: ShapeError, DtypeError, ParameterError (reduction, delta).
     """
+    if has_override(input, target, weight, sample_weight, mask, normalizer):
+        return overridden(huber_loss, locals())
     return regression.huber_loss.evaluate(
         (input, target),
         {"delta": delta},
@@ -129,6 +139,7 @@ def huber_loss(
     )
 
 
+@refuses_script
 def smooth_l1_loss(
     input: Tensor,
     target: Tensor,
@@ -150,6 +161,8 @@ def smooth_l1_loss(
 
     Raises: ShapeError, DtypeError, ParameterError (reduction, beta).
     """
+    if has_override(input, target, sample_weight, mask, normalizer):
+        return overridden(smooth_l1_loss, locals())
     return regression.smooth_l1_loss.evaluate(
         (input, target),
         {"beta": beta},
@@ -160,6 +173,7 @@ def smooth_l1_loss(
     )
 
 
+@refuses_script
 def gaussian_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -184,6 +198,8 @@ def gaussian_nll_loss(
 
     Raises: ShapeError, DtypeError, DomainError (var), ParameterError (reduction, full, eps).
     """
+    if has_override(input, target, var, sample_weight, mask, normalizer):
+        return overridden(gaussian_nll_loss, locals())
     variance = _as_variance(var, input)
     return likelihood.gaussian_nll_loss.evaluate(
         (input, target, variance),
@@ -195,6 +211,7 @@ def gaussian_nll_loss(
     )
 
 
+@refuses_script
 def poisson_nll_loss(
     input: Tensor,
     target: Tensor,
@@ -220,6 +237,8 @@ def poisson_nll_loss(
 
     Raises: ShapeError, DtypeError, ParameterError (reduction, log_input, full, eps).
     """
+    if has_override(input, target, sample_weight, mask, normalizer):
+        return overridden(poisson_nll_loss, locals())
     return likelihood.poisson_nll_loss.evaluate(
         (input, target),
         {"log_input": log_input, "full": full, "eps": eps},
@@ -230,6 +249,7 @@ def poisson_nll_loss(
     )
 
 
+@refuses_script
 def kl_div(
     input: Tensor,
     target: Tensor,
@@ -253,6 +273,8 @@ def kl_div(
 
     Raises: ShapeError, DtypeError, ParameterError (reduction, log_target).
     """
+    if has_override(input, target, sample_weight, mask, normalizer):
+        return overridden(kl_div, locals())
     _warn_of_mean(size_average, reduce, reduction)
     return divergence.kl_div.evaluate(
         (input, target),
@@ -264,6 +286,7 @@ def kl_div(
     )
 
 
+@refuses_script
 def binary_cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -287,6 +310,8 @@ def binary_cross_entropy(
 
     Raises: ShapeError, DtypeError, DomainError (input), ParameterError (reduction).
     """
+    if has_override(input, target, weight, sample_weight, mask, normalizer):
+        return overridden(binary_cross_entropy, locals())
     return binary.binary_cross_entropy.evaluate(
         (input, target),
         {},
@@ -298,6 +323,7 @@ def binary_cross_entropy(
     )
 
 
+@refuses_script
 def binary_cross_entropy_with_logits(
     input: Tensor,
     target: Tensor,
@@ -322,6 +348,8 @@ def binary_cross_entropy_with_logits(
 
     Raises: ShapeError, DtypeError, ParameterError (reduction).
     """
+    if has_override(input, target, weight, pos_weight, sample_weight, mask, normalizer):
+        return overridden(binary_cross_entropy_with_logits, locals())
     return binary.binary_cross_entropy_with_logits.evaluate(
         (input, target, pos_weight),
         {},
@@ -333,6 +361,7 @@ def binary_cross_entropy_with_logits(
     )
 
 
+@refuses_script
 def cross_entropy(
     input: Tensor,
     target: Tensor,
@@ -367,6 +396,8 @@ def cross_entropy(
     Raises: ShapeError, DtypeError, ParameterError (any option), DomainError (an index that is no
     class).
     """
+    if has_override(input, target, weight, sample_weight, mask, normalizer):
+        return overridden(cross_entropy, locals())
     return rowwise.cross_entropy.evaluate(
         input,
         target,
@@ -383,6 +414,7 @@ def cross_entropy(
     )
 
 
+@refuses_script
 def linear_cross_entropy(
     input: Tensor,
     linear_weight: Tensor,
@@ -415,13 +447,17 @@ def linear_cross_entropy(
     Raises: ShapeError, DtypeError, ParameterError (any option), DomainError (an index that is no
     class).
     """
+    if has_override(
+        input, linear_weight, target, linear_bias, weight, sample_weight, mask, normalizer
+    ):
+        return overridden(linear_cross_entropy, locals())
     return rowwise.linear_cross_entropy.evaluate(
         input,
         linear_weight,
         target,
         linear_bias,
         weight,
-        -100 if ignore_index is None else ignore_index,
+        ignore_index,
         label_smoothing,
         z_loss,
         softcap,
@@ -432,6 +468,7 @@ def linear_cross_entropy(
     )
 
 
+@refuses_script
 def nll_loss(
     input: Tensor,
     target: Tensor,
@@ -459,6 +496,8 @@ def nll_loss(
     Raises: ShapeError, DtypeError, ParameterError (reduction, ignore_index, dim), DomainError (an
     index that is no class).
     """
+    if has_override(input, target, weight, sample_weight, mask, normalizer):
+        return overridden(nll_loss, locals())
     return rowwise.nll.evaluate(
         input,
         target,
@@ -472,6 +511,7 @@ def nll_loss(
     )
 
 
+@refuses_script
 def multilabel_soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -496,6 +536,8 @@ def multilabel_soft_margin_loss(
 
     Raises: ShapeError, DtypeError, ParameterError (reduction, normalizer).
     """
+    if has_override(input, target, weight, sample_weight, mask, normalizer):
+        return overridden(multilabel_soft_margin_loss, locals())
     return rowwise.multilabel_soft_margin.evaluate(
         input,
         target,
@@ -507,6 +549,7 @@ def multilabel_soft_margin_loss(
     )
 
 
+@refuses_script
 def soft_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -527,6 +570,8 @@ def soft_margin_loss(
 
     Raises: ShapeError, DtypeError, ParameterError (reduction).
     """
+    if has_override(input, target, sample_weight, mask, normalizer):
+        return overridden(soft_margin_loss, locals())
     return binary.soft_margin_loss.evaluate(
         (input, target),
         {},
@@ -537,6 +582,7 @@ def soft_margin_loss(
     )
 
 
+@refuses_script
 def multi_margin_loss(
     input: Tensor,
     target: Tensor,
@@ -565,6 +611,8 @@ def multi_margin_loss(
     Raises: ShapeError, DtypeError, ParameterError (reduction, p, margin), DomainError (an index
     that is no class).
     """
+    if has_override(input, target, weight, sample_weight, mask, normalizer):
+        return overridden(multi_margin_loss, locals())
     return rowwise.multi_margin.evaluate(
         input,
         target,
@@ -578,6 +626,7 @@ def multi_margin_loss(
     )
 
 
+@refuses_script
 def margin_ranking_loss(
     input1: Tensor,
     input2: Tensor,
@@ -600,6 +649,8 @@ def margin_ranking_loss(
 
     Raises: ShapeError, DtypeError, ParameterError (reduction, margin).
     """
+    if has_override(input1, input2, target, sample_weight, mask, normalizer):
+        return overridden(margin_ranking_loss, locals())
     return ranking.margin_ranking_loss.evaluate(
         (input1, input2, target),
         {"margin": margin},
@@ -610,6 +661,7 @@ def margin_ranking_loss(
     )
 
 
+@refuses_script
 def hinge_embedding_loss(
     input: Tensor,
     target: Tensor,
@@ -631,6 +683,8 @@ def hinge_embedding_loss(
 
     Raises: ShapeError, DtypeError, ParameterError (reduction, margin).
     """
+    if has_override(input, target, sample_weight, mask, normalizer):
+        return overridden(hinge_embedding_loss, locals())
     return ranking.hinge_embedding_loss.evaluate(
         (input, target),
         {"margin": margin},
@@ -641,6 +695,7 @@ def hinge_embedding_loss(
     )
 
 
+@refuses_script
 def cosine_embedding_loss(
     input1: Tensor,
     input2: Tensor,
@@ -665,6 +720,8 @@ def cosine_embedding_loss(
 
     Raises: ShapeError, DtypeError, ParameterError (reduction, margin).
     """
+    if has_override(input1, input2, target, sample_weight, mask, normalizer):
+        return overridden(cosine_embedding_loss, locals())
     return rowwise.cosine_embedding.evaluate(
         input1,
         input2,
@@ -677,6 +734,7 @@ def cosine_embedding_loss(
     )
 
 
+@refuses_script
 def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,
@@ -704,6 +762,8 @@ def triplet_margin_loss(
 
     Raises: ShapeError, DtypeError, ParameterError (reduction, margin, p, eps, swap).
     """
+    if has_override(anchor, positive, negative, sample_weight, mask, normalizer):
+        return overridden(triplet_margin_loss, locals())
     return rowwise.triplet_margin.evaluate(
         anchor,
         positive,
@@ -719,6 +779,7 @@ def triplet_margin_loss(
     )
 
 
+@refuses_script
 def triplet_margin_with_distance_loss(
     anchor: Tensor,
     positive: Tensor,
@@ -746,6 +807,8 @@ def triplet_margin_with_distance_loss(
 
     Raises: ShapeError, DtypeError, ParameterError (reduction, margin, swap, distance_function).
     """
+    if has_override(anchor, positive, negative, sample_weight, mask, normalizer):
+        return overridden(triplet_margin_with_distance_loss, locals())
     return rowwise.triplet_margin_with_distance.evaluate(
         anchor,
         positive,

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -22,112 +21,179 @@ from onepass.define import Pointwise, Rowwise, catalogue, register
 from onepass.errors import ParameterError
 from onepass.pointwise import binary, divergence, likelihood, ranking, regression
 from onepass.rowwise import labels
-from onepass.runtime import checks
-from onepass.runtime.reduce import REDUCTIONS
+from onepass.runtime import keywords
+from onepass.runtime.overrides import not_scriptable
 
 _LEGACY = ("size_average", "reduce")
 _Flag = bool | None
 
 
 class Loss(torch.nn.Module):
-    """What all losses share. A subclass names its loss, its function and its options."""
+    """What all losses share. A class names its loss: `class MyLoss(Loss, loss=my_loss)`.
 
-    loss: ClassVar[Pointwise | Rowwise]
-    function: ClassVar[Callable[..., Tensor]]
-    _settings: ClassVar[tuple[str, ...]] = ()
-    reduction: str
+    Whoever derives from one of them may use any name: beside torch's own attributes, which
+    `forward` reads as torch's does, what a loss needs is called `_onepass_...`.
+    """
 
-    def __init_subclass__(cls, **options: Any) -> None:
+    _onepass_loss: ClassVar[Pointwise | Rowwise]
+    _onepass_options: ClassVar[Mapping[str, Any]]  # of the constructor, with their defaults
+    _onepass_beyond: Mapping[str, Any] = {}  # options that torch does not have
+
+    def __init_subclass__(cls, loss: Pointwise | Rowwise | None = None, **options: Any) -> None:
         super().__init_subclass__(**options)
-        arguments = inspect.signature(cls).parameters
-        cls._settings = tuple(name for name in arguments if name not in _LEGACY)
-        if "loss" in vars(cls):
-            register(cls.loss, cls)
+        if loss is not None:
+            arguments = inspect.signature(cls).parameters.values()
+            cls._onepass_options = {a.name: a.default for a in arguments if a.name not in _LEGACY}
+            cls._onepass_loss = loss
+            register(loss, cls)
 
-    def __init__(self, reduction: str, **settings: Any) -> None:
-        super().__init__()
-        checks.reduction(type(self).__name__, reduction, REDUCTIONS)
-        self.reduction = reduction
-        self.loss.settings(settings)
-        for name, setting in settings.items():
-            setattr(self, name, setting)
-
-    def forward(self, *tensors: Tensor, **named: Any) -> Tensor:
-        """The loss of these tensors; shapes as in the function of the same loss."""
-        return type(self).function(*tensors, **self.config(), **named)
+    def __init__(
+        self, *, reduction: str, beyond: Mapping[str, Any] | None = None, **settings: Any
+    ) -> None:
+        """Check the options, and give torch's constructor those that it has."""
+        reduction = keywords.reduction(type(self).__name__, reduction)
+        loss, beyond = self._onepass_loss, beyond or {}
+        known = {n: v for n, v in {**settings, **beyond}.items() if n in loss.option_names}
+        checked = loss.checked(known)
+        settings = {n: v if v is None else checked.get(n, v) for n, v in settings.items()}
+        super().__init__(reduction=reduction, **settings)
+        self._onepass_beyond = {name: checked[name] for name in beyond}
 
     def config(self) -> dict[str, Any]:
         """The arguments that build this loss again."""
-        return {name: getattr(self, name) for name in self._settings}
+        return self._onepass_config()
+
+    def _onepass_config(self) -> dict[str, Any]:
+        beyond = self._onepass_beyond
+        return {n: beyond[n] if n in beyond else getattr(self, n) for n in self._onepass_options}
 
     def extra_repr(self) -> str:
         """Whatever is not the default."""
-        arguments = inspect.signature(type(self)).parameters
         return ", ".join(
             f"{name}={_shown(setting)}"
-            for name, setting in self.config().items()
-            if isinstance(setting, Tensor) or setting != arguments[name].default
+            for name, setting in self._onepass_config().items()
+            if not _is_default(setting, self._onepass_options[name])
         )
+
+    def __getattr__(self, name: str) -> Any:
+        if "_parameters" not in self.__dict__:
+            kind = type(self).__name__
+            raise AttributeError(
+                f"{kind}: there is no `{name}` yet, since {kind}.__init__ has not called "
+                "super().__init__(). Write that as its first line."
+            )
+        return super().__getattr__(name)
+
+    def __prepare_scriptable__(self) -> Any:
+        raise not_scriptable(type(self).__name__)
+
+
+def _is_default(setting: Any, default: Any) -> bool:
+    """Whether it need not be shown; a module is shown as the module that it is."""
+    if isinstance(setting, Tensor | torch.nn.Module):
+        return isinstance(setting, torch.nn.Module)
+    return setting == default
 
 
 def _shown(setting: Any) -> str:
     return f"<{tuple(setting.shape)}>" if isinstance(setting, Tensor) else repr(setting)
 
 
-def _register_class_weight(loss: Loss, weight: Tensor | None, classes: int | None = None) -> None:
-    labels.check_class_weight(type(loss).__name__, weight, classes)
-    loss.register_buffer("weight", weight)
-
-
-class L1Loss(Loss):
+class L1Loss(Loss, torch.nn.L1Loss, loss=regression.l1_loss):
     """Absolute error. See functional.l1_loss."""
 
-    loss = regression.l1_loss
-    function = staticmethod(F.l1_loss)
-
     def __init__(
         self,
         size_average: _Flag = None,
         reduce: _Flag = None,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(F.legacy_reduction(size_average, reduce, reduction))
+        super().__init__(reduction=F.legacy_reduction(size_average, reduce, reduction))
+
+    def forward(
+        self,
+        input: Tensor,
+        target: Tensor,
+        *,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of these tensors; shapes as in functional.l1_loss."""
+        return F.l1_loss(
+            input,
+            target,
+            reduction=self.reduction,
+            sample_weight=sample_weight,
+            mask=mask,
+            normalizer=normalizer,
+        )
 
 
-class MSELoss(Loss):
+class MSELoss(Loss, torch.nn.MSELoss, loss=regression.mse_loss):
     """Squared error. See functional.mse_loss."""
 
-    loss = regression.mse_loss
-    function = staticmethod(F.mse_loss)
-
     def __init__(
         self,
         size_average: _Flag = None,
         reduce: _Flag = None,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(F.legacy_reduction(size_average, reduce, reduction))
+        super().__init__(reduction=F.legacy_reduction(size_average, reduce, reduction))
+
+    def forward(
+        self,
+        input: Tensor,
+        target: Tensor,
+        *,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of these tensors; shapes as in functional.mse_loss."""
+        return F.mse_loss(
+            input,
+            target,
+            reduction=self.reduction,
+            sample_weight=sample_weight,
+            mask=mask,
+            normalizer=normalizer,
+        )
 
 
-class HuberLoss(Loss):
+class HuberLoss(Loss, torch.nn.HuberLoss, loss=regression.huber_loss):
     """Squared error up to delta, linear beyond. See functional.huber_loss."""
-
-    loss = regression.huber_loss
-    function = staticmethod(F.huber_loss)
 
     def __init__(
         self,
         reduction: str = "mean",
         delta: float = 1.0,
     ) -> None:
-        super().__init__(reduction, delta=delta)
+        super().__init__(reduction=reduction, delta=delta)
+
+    def forward(
+        self,
+        input: Tensor,
+        target: Tensor,
+        *,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of these tensors; shapes as in functional.huber_loss."""
+        return F.huber_loss(
+            input,
+            target,
+            delta=self.delta,
+            reduction=self.reduction,
+            sample_weight=sample_weight,
+            mask=mask,
+            normalizer=normalizer,
+        )
 
 
-class SmoothL1Loss(Loss):
+class SmoothL1Loss(Loss, torch.nn.SmoothL1Loss, loss=regression.smooth_l1_loss):
     """Absolute error, rounded off within beta. See functional.smooth_l1_loss."""
-
-    loss = regression.smooth_l1_loss
-    function = staticmethod(F.smooth_l1_loss)
 
     def __init__(
         self,
@@ -136,14 +202,31 @@ class SmoothL1Loss(Loss):
         reduction: str = "mean",
         beta: float = 1.0,
     ) -> None:
-        super().__init__(F.legacy_reduction(size_average, reduce, reduction), beta=beta)
+        super().__init__(reduction=F.legacy_reduction(size_average, reduce, reduction), beta=beta)
+
+    def forward(
+        self,
+        input: Tensor,
+        target: Tensor,
+        *,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of these tensors; shapes as in functional.smooth_l1_loss."""
+        return F.smooth_l1_loss(
+            input,
+            target,
+            beta=self.beta,
+            reduction=self.reduction,
+            sample_weight=sample_weight,
+            mask=mask,
+            normalizer=normalizer,
+        )
 
 
-class GaussianNLLLoss(Loss):
+class GaussianNLLLoss(Loss, torch.nn.GaussianNLLLoss, loss=likelihood.gaussian_nll_loss):
     """Normal likelihood of a predicted mean and variance. See functional.gaussian_nll_loss."""
-
-    loss = likelihood.gaussian_nll_loss
-    function = staticmethod(F.gaussian_nll_loss)
 
     def __init__(
         self,
@@ -152,14 +235,34 @@ class GaussianNLLLoss(Loss):
         eps: float = 1e-6,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(reduction, full=full, eps=eps)
+        super().__init__(reduction=reduction, full=full, eps=eps)
+
+    def forward(
+        self,
+        input: Tensor,
+        target: Tensor,
+        var: Tensor | float,
+        *,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of these tensors; shapes as in functional.gaussian_nll_loss."""
+        return F.gaussian_nll_loss(
+            input,
+            target,
+            var,
+            full=self.full,
+            eps=self.eps,
+            reduction=self.reduction,
+            sample_weight=sample_weight,
+            mask=mask,
+            normalizer=normalizer,
+        )
 
 
-class PoissonNLLLoss(Loss):
+class PoissonNLLLoss(Loss, torch.nn.PoissonNLLLoss, loss=likelihood.poisson_nll_loss):
     """Poisson likelihood of a predicted rate. See functional.poisson_nll_loss."""
-
-    loss = likelihood.poisson_nll_loss
-    function = staticmethod(F.poisson_nll_loss)
 
     def __init__(
         self,
@@ -171,18 +274,37 @@ class PoissonNLLLoss(Loss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(
-            F.legacy_reduction(size_average, reduce, reduction),
+            reduction=F.legacy_reduction(size_average, reduce, reduction),
             log_input=log_input,
             full=full,
             eps=eps,
         )
 
+    def forward(
+        self,
+        log_input: Tensor,
+        target: Tensor,
+        *,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of these tensors; shapes as in functional.poisson_nll_loss."""
+        return F.poisson_nll_loss(
+            log_input,
+            target,
+            log_input=self.log_input,
+            full=self.full,
+            eps=self.eps,
+            reduction=self.reduction,
+            sample_weight=sample_weight,
+            mask=mask,
+            normalizer=normalizer,
+        )
 
-class KLDivLoss(Loss):
+
+class KLDivLoss(Loss, torch.nn.KLDivLoss, loss=divergence.kl_div):
     """Divergence of distributions in log space. See functional.kl_div."""
-
-    loss = divergence.kl_div
-    function = staticmethod(F.kl_div)
 
     def __init__(
         self,
@@ -191,14 +313,33 @@ class KLDivLoss(Loss):
         reduction: str = "mean",
         log_target: bool = False,
     ) -> None:
-        super().__init__(F.legacy_reduction(size_average, reduce, reduction), log_target=log_target)
+        super().__init__(
+            reduction=F.legacy_reduction(size_average, reduce, reduction), log_target=log_target
+        )
+
+    def forward(
+        self,
+        input: Tensor,
+        target: Tensor,
+        *,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of these tensors; shapes as in functional.kl_div."""
+        return F.kl_div(
+            input,
+            target,
+            log_target=self.log_target,
+            reduction=self.reduction,
+            sample_weight=sample_weight,
+            mask=mask,
+            normalizer=normalizer,
+        )
 
 
-class BCELoss(Loss):
+class BCELoss(Loss, torch.nn.BCELoss, loss=binary.binary_cross_entropy):
     """Binary cross entropy of probabilities. See functional.binary_cross_entropy."""
-
-    loss = binary.binary_cross_entropy
-    function = staticmethod(F.binary_cross_entropy)
 
     def __init__(
         self,
@@ -207,15 +348,35 @@ class BCELoss(Loss):
         reduce: _Flag = None,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(F.legacy_reduction(size_average, reduce, reduction))
-        self.register_buffer("weight", weight)
+        super().__init__(
+            reduction=F.legacy_reduction(size_average, reduce, reduction), weight=weight
+        )
+
+    def forward(
+        self,
+        input: Tensor,
+        target: Tensor,
+        *,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of these tensors; shapes as in functional.binary_cross_entropy."""
+        return F.binary_cross_entropy(
+            input,
+            target,
+            weight=self.weight,
+            reduction=self.reduction,
+            sample_weight=sample_weight,
+            mask=mask,
+            normalizer=normalizer,
+        )
 
 
-class BCEWithLogitsLoss(Loss):
+class BCEWithLogitsLoss(
+    Loss, torch.nn.BCEWithLogitsLoss, loss=binary.binary_cross_entropy_with_logits
+):
     """Binary cross entropy of logits. See functional.binary_cross_entropy_with_logits."""
-
-    loss = binary.binary_cross_entropy_with_logits
-    function = staticmethod(F.binary_cross_entropy_with_logits)
 
     def __init__(
         self,
@@ -225,16 +386,36 @@ class BCEWithLogitsLoss(Loss):
         reduction: str = "mean",
         pos_weight: Tensor | None = None,
     ) -> None:
-        super().__init__(F.legacy_reduction(size_average, reduce, reduction))
-        self.register_buffer("weight", weight)
-        self.register_buffer("pos_weight", pos_weight)
+        super().__init__(
+            reduction=F.legacy_reduction(size_average, reduce, reduction),
+            weight=weight,
+            pos_weight=pos_weight,
+        )
+
+    def forward(
+        self,
+        input: Tensor,
+        target: Tensor,
+        *,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of these tensors; shapes as in functional.binary_cross_entropy_with_logits."""
+        return F.binary_cross_entropy_with_logits(
+            input,
+            target,
+            weight=self.weight,
+            pos_weight=self.pos_weight,
+            reduction=self.reduction,
+            sample_weight=sample_weight,
+            mask=mask,
+            normalizer=normalizer,
+        )
 
 
-class CrossEntropyLoss(Loss):
+class CrossEntropyLoss(Loss, torch.nn.CrossEntropyLoss, loss=rowwise.cross_entropy.of_labels):
     """Softmax and log-likelihood in one step. See functional.cross_entropy."""
-
-    loss = rowwise.cross_entropy.of_labels
-    function = staticmethod(F.cross_entropy)
 
     def __init__(
         self,
@@ -249,25 +430,46 @@ class CrossEntropyLoss(Loss):
         z_loss: float = 0.0,
         softcap: float | None = None,
     ) -> None:
+        labels.check_class_weight(type(self).__name__, weight)
         super().__init__(
-            F.legacy_reduction(size_average, reduce, reduction),
+            reduction=F.legacy_reduction(size_average, reduce, reduction),
             ignore_index=ignore_index,
             label_smoothing=label_smoothing,
-            dim=dim,
-            z_loss=z_loss,
-            softcap=softcap,
+            beyond={"dim": dim, "z_loss": z_loss, "softcap": softcap},
+            weight=weight,
         )
-        _register_class_weight(self, weight)
+
+    def forward(
+        self,
+        input: Tensor,
+        target: Tensor,
+        *,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of these tensors; shapes as in functional.cross_entropy."""
+        return F.cross_entropy(
+            input,
+            target,
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            reduction=self.reduction,
+            **self._onepass_beyond,
+            sample_weight=sample_weight,
+            mask=mask,
+            normalizer=normalizer,
+        )
 
 
-class LinearCrossEntropyLoss(Loss):
+class LinearCrossEntropyLoss(
+    Loss, torch.nn.LinearCrossEntropyLoss, loss=rowwise.linear_cross_entropy.of_labels
+):
     """A linear layer and the cross entropy of its logits. See functional.linear_cross_entropy.
 
     The layer is `linear`, whose parameters are the class's own, as in torch.
     """
-
-    loss = rowwise.linear_cross_entropy.of_labels
-    function = staticmethod(F.linear_cross_entropy)
 
     def __init__(
         self,
@@ -282,41 +484,65 @@ class LinearCrossEntropyLoss(Loss):
         weight: Tensor | None = None,
         ignore_index: int | None = None,
         label_smoothing: float = 0.0,
-        options: object = None,
+        options: Any = None,
         z_loss: float = 0.0,
         softcap: float | None = None,
     ) -> None:
-        settings = {"label_smoothing": label_smoothing, "z_loss": z_loss, "softcap": softcap}
-        if ignore_index is not None:
-            settings["ignore_index"] = ignore_index
-        super().__init__(reduction, **settings)
-        self.ignore_index = ignore_index
-        self.in_features, self.num_classes, self.bias = in_features, num_classes, bias
-        self.out_features, self.options = tuple(out_features), options
-        _register_class_weight(self, weight, num_classes)
-        width = math.prod(self.out_features, start=num_classes)
-        self.linear = torch.nn.Linear(in_features, width, bias, device, dtype)
+        labels.check_class_weight(type(self).__name__, weight, num_classes)
+        super().__init__(
+            in_features=in_features,
+            num_classes=num_classes,
+            out_features=tuple(out_features),
+            bias=bias,
+            device=device,
+            dtype=dtype,
+            reduction=reduction,
+            weight=weight,
+            ignore_index=ignore_index,
+            label_smoothing=label_smoothing,
+            options=options,
+            beyond={"z_loss": z_loss, "softcap": softcap},
+        )
 
-    def forward(self, *tensors: Tensor, **named: Any) -> Tensor:
-        """The loss of hidden states and a target; shapes as in the function."""
+    def forward(
+        self,
+        input: Tensor,
+        target: Tensor,
+        *,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of hidden states and a target; shapes as in functional.linear_cross_entropy."""
         shape = self.num_classes, *self.out_features
-        named |= dict(zip(("input", "target"), tensors, strict=False))
-        named["linear_weight"] = self.linear.weight.reshape(*shape, self.in_features)
-        if self.bias:
-            named["linear_bias"] = self.linear.bias.reshape(shape)
-        of_layer = ("in_features", "num_classes", "out_features", "bias", "device", "dtype")
-        chosen = {name: given for name, given in self.config().items() if name not in of_layer}
-        return F.linear_cross_entropy(**chosen, **named)
+        layer: Any = self.linear  # whose bias may be None
+        return F.linear_cross_entropy(
+            input,
+            layer.weight.reshape(*shape, layer.in_features),
+            target,
+            linear_bias=None if layer.bias is None else layer.bias.reshape(shape),
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            label_smoothing=self.label_smoothing,
+            options=self.options,
+            reduction=self.reduction,
+            **self._onepass_beyond,
+            sample_weight=sample_weight,
+            mask=mask,
+            normalizer=normalizer,
+        )
 
-    @property
-    def device(self) -> torch.device:
-        """Where the layer is."""
-        return self.linear.weight.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What the layer computes in."""
-        return self.linear.weight.dtype
+    def _onepass_config(self) -> dict[str, Any]:
+        layer: Any = self.linear
+        of_layer = {
+            "in_features": layer.in_features,
+            "bias": layer.bias is not None,
+            "device": layer.weight.device,
+            "dtype": layer.weight.dtype,
+        }
+        of_loss = {n: getattr(self, n) for n in self._onepass_options if hasattr(self, n)}
+        chosen = of_layer | of_loss | dict(self._onepass_beyond)
+        return {name: chosen[name] for name in self._onepass_options}
 
     def extra_repr(self) -> str:
         """Whatever is not the default; the layer shows the rest itself."""
@@ -324,11 +550,8 @@ class LinearCrossEntropyLoss(Loss):
         return ", ".join(part for part in shown if not part.startswith(("device=", "dtype=")))
 
 
-class NLLLoss(Loss):
+class NLLLoss(Loss, torch.nn.NLLLoss, loss=rowwise.nll.of_labels):
     """Likelihood of the true class, from log-probabilities. See functional.nll_loss."""
-
-    loss = rowwise.nll.of_labels
-    function = staticmethod(F.nll_loss)
 
     def __init__(
         self,
@@ -340,17 +563,41 @@ class NLLLoss(Loss):
         *,
         dim: int = 1,
     ) -> None:
+        labels.check_class_weight(type(self).__name__, weight)
         super().__init__(
-            F.legacy_reduction(size_average, reduce, reduction), ignore_index=ignore_index, dim=dim
+            reduction=F.legacy_reduction(size_average, reduce, reduction),
+            ignore_index=ignore_index,
+            beyond={"dim": dim},
+            weight=weight,
         )
-        _register_class_weight(self, weight)
+
+    def forward(
+        self,
+        input: Tensor,
+        target: Tensor,
+        *,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of these tensors; shapes as in functional.nll_loss."""
+        return F.nll_loss(
+            input,
+            target,
+            weight=self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            **self._onepass_beyond,
+            sample_weight=sample_weight,
+            mask=mask,
+            normalizer=normalizer,
+        )
 
 
-class MultiLabelSoftMarginLoss(Loss):
+class MultiLabelSoftMarginLoss(
+    Loss, torch.nn.MultiLabelSoftMarginLoss, loss=rowwise.multilabel_soft_margin.of_rows
+):
     """A yes or no for each of several labels. See functional.multilabel_soft_margin_loss."""
-
-    loss = rowwise.multilabel_soft_margin.of_rows
-    function = staticmethod(F.multilabel_soft_margin_loss)
 
     def __init__(
         self,
@@ -359,15 +606,33 @@ class MultiLabelSoftMarginLoss(Loss):
         reduce: _Flag = None,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(F.legacy_reduction(size_average, reduce, reduction))
-        self.register_buffer("weight", weight)
+        super().__init__(
+            reduction=F.legacy_reduction(size_average, reduce, reduction), weight=weight
+        )
+
+    def forward(
+        self,
+        input: Tensor,
+        target: Tensor,
+        *,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of these tensors; shapes as in functional.multilabel_soft_margin_loss."""
+        return F.multilabel_soft_margin_loss(
+            input,
+            target,
+            weight=self.weight,
+            reduction=self.reduction,
+            sample_weight=sample_weight,
+            mask=mask,
+            normalizer=normalizer,
+        )
 
 
-class SoftMarginLoss(Loss):
+class SoftMarginLoss(Loss, torch.nn.SoftMarginLoss, loss=binary.soft_margin_loss):
     """Logistic loss of labels -1 and 1. See functional.soft_margin_loss."""
-
-    loss = binary.soft_margin_loss
-    function = staticmethod(F.soft_margin_loss)
 
     def __init__(
         self,
@@ -375,14 +640,30 @@ class SoftMarginLoss(Loss):
         reduce: _Flag = None,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(F.legacy_reduction(size_average, reduce, reduction))
+        super().__init__(reduction=F.legacy_reduction(size_average, reduce, reduction))
+
+    def forward(
+        self,
+        input: Tensor,
+        target: Tensor,
+        *,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of these tensors; shapes as in functional.soft_margin_loss."""
+        return F.soft_margin_loss(
+            input,
+            target,
+            reduction=self.reduction,
+            sample_weight=sample_weight,
+            mask=mask,
+            normalizer=normalizer,
+        )
 
 
-class MultiMarginLoss(Loss):
+class MultiMarginLoss(Loss, torch.nn.MultiMarginLoss, loss=rowwise.multi_margin.of_labels):
     """The true class ahead of every other by a margin. See functional.multi_margin_loss."""
-
-    loss = rowwise.multi_margin.of_labels
-    function = staticmethod(F.multi_margin_loss)
 
     def __init__(
         self,
@@ -393,15 +674,39 @@ class MultiMarginLoss(Loss):
         reduce: _Flag = None,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(F.legacy_reduction(size_average, reduce, reduction), p=p, margin=margin)
-        _register_class_weight(self, weight)
+        labels.check_class_weight(type(self).__name__, weight)
+        super().__init__(
+            reduction=F.legacy_reduction(size_average, reduce, reduction),
+            p=p,
+            margin=margin,
+            weight=weight,
+        )
+
+    def forward(
+        self,
+        input: Tensor,
+        target: Tensor,
+        *,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of these tensors; shapes as in functional.multi_margin_loss."""
+        return F.multi_margin_loss(
+            input,
+            target,
+            p=self.p,
+            margin=self.margin,
+            weight=self.weight,
+            reduction=self.reduction,
+            sample_weight=sample_weight,
+            mask=mask,
+            normalizer=normalizer,
+        )
 
 
-class MarginRankingLoss(Loss):
+class MarginRankingLoss(Loss, torch.nn.MarginRankingLoss, loss=ranking.margin_ranking_loss):
     """Which of two scores is higher, by a margin. See functional.margin_ranking_loss."""
-
-    loss = ranking.margin_ranking_loss
-    function = staticmethod(F.margin_ranking_loss)
 
     def __init__(
         self,
@@ -410,14 +715,35 @@ class MarginRankingLoss(Loss):
         reduce: _Flag = None,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(F.legacy_reduction(size_average, reduce, reduction), margin=margin)
+        super().__init__(
+            reduction=F.legacy_reduction(size_average, reduce, reduction), margin=margin
+        )
+
+    def forward(
+        self,
+        input1: Tensor,
+        input2: Tensor,
+        target: Tensor,
+        *,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of these tensors; shapes as in functional.margin_ranking_loss."""
+        return F.margin_ranking_loss(
+            input1,
+            input2,
+            target,
+            margin=self.margin,
+            reduction=self.reduction,
+            sample_weight=sample_weight,
+            mask=mask,
+            normalizer=normalizer,
+        )
 
 
-class HingeEmbeddingLoss(Loss):
+class HingeEmbeddingLoss(Loss, torch.nn.HingeEmbeddingLoss, loss=ranking.hinge_embedding_loss):
     """Distances of similar and dissimilar pairs. See functional.hinge_embedding_loss."""
-
-    loss = ranking.hinge_embedding_loss
-    function = staticmethod(F.hinge_embedding_loss)
 
     def __init__(
         self,
@@ -426,14 +752,33 @@ class HingeEmbeddingLoss(Loss):
         reduce: _Flag = None,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(F.legacy_reduction(size_average, reduce, reduction), margin=margin)
+        super().__init__(
+            reduction=F.legacy_reduction(size_average, reduce, reduction), margin=margin
+        )
+
+    def forward(
+        self,
+        input: Tensor,
+        target: Tensor,
+        *,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of these tensors; shapes as in functional.hinge_embedding_loss."""
+        return F.hinge_embedding_loss(
+            input,
+            target,
+            margin=self.margin,
+            reduction=self.reduction,
+            sample_weight=sample_weight,
+            mask=mask,
+            normalizer=normalizer,
+        )
 
 
-class CosineEmbeddingLoss(Loss):
+class CosineEmbeddingLoss(Loss, torch.nn.CosineEmbeddingLoss, loss=rowwise.cosine_embedding.loss):
     """Pairs that should, or should not, point one way. See functional.cosine_embedding_loss."""
-
-    loss = rowwise.cosine_embedding.loss
-    function = staticmethod(F.cosine_embedding_loss)
 
     def __init__(
         self,
@@ -442,14 +787,35 @@ class CosineEmbeddingLoss(Loss):
         reduce: _Flag = None,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(F.legacy_reduction(size_average, reduce, reduction), margin=margin)
+        super().__init__(
+            reduction=F.legacy_reduction(size_average, reduce, reduction), margin=margin
+        )
+
+    def forward(
+        self,
+        input1: Tensor,
+        input2: Tensor,
+        target: Tensor,
+        *,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of these tensors; shapes as in functional.cosine_embedding_loss."""
+        return F.cosine_embedding_loss(
+            input1,
+            input2,
+            target,
+            margin=self.margin,
+            reduction=self.reduction,
+            sample_weight=sample_weight,
+            mask=mask,
+            normalizer=normalizer,
+        )
 
 
-class TripletMarginLoss(Loss):
+class TripletMarginLoss(Loss, torch.nn.TripletMarginLoss, loss=rowwise.triplet_margin.loss):
     """Anchors closer to their positives than to negatives. See functional.triplet_margin_loss."""
-
-    loss = rowwise.triplet_margin.loss
-    function = staticmethod(F.triplet_margin_loss)
 
     def __init__(
         self,
@@ -462,19 +828,43 @@ class TripletMarginLoss(Loss):
         reduction: str = "mean",
     ) -> None:
         super().__init__(
-            F.legacy_reduction(size_average, reduce, reduction),
+            reduction=F.legacy_reduction(size_average, reduce, reduction),
             margin=margin,
             p=p,
             eps=eps,
             swap=swap,
         )
 
+    def forward(
+        self,
+        anchor: Tensor,
+        positive: Tensor,
+        negative: Tensor,
+        *,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of these tensors; shapes as in functional.triplet_margin_loss."""
+        return F.triplet_margin_loss(
+            anchor,
+            positive,
+            negative,
+            margin=self.margin,
+            p=self.p,
+            eps=self.eps,
+            swap=self.swap,
+            reduction=self.reduction,
+            sample_weight=sample_weight,
+            mask=mask,
+            normalizer=normalizer,
+        )
 
-class TripletMarginWithDistanceLoss(Loss):
+
+class TripletMarginWithDistanceLoss(
+    Loss, torch.nn.TripletMarginWithDistanceLoss, loss=rowwise.triplet_margin_with_distance.loss
+):
     """Triplets under any distance. See functional.triplet_margin_with_distance_loss."""
-
-    loss = rowwise.triplet_margin_with_distance.loss
-    function = staticmethod(F.triplet_margin_with_distance_loss)
 
     def __init__(
         self,
@@ -484,7 +874,33 @@ class TripletMarginWithDistanceLoss(Loss):
         swap: bool = False,
         reduction: str = "mean",
     ) -> None:
-        super().__init__(reduction, distance_function=distance_function, margin=margin, swap=swap)
+        super().__init__(
+            reduction=reduction, distance_function=distance_function, margin=margin, swap=swap
+        )
+
+    def forward(
+        self,
+        anchor: Tensor,
+        positive: Tensor,
+        negative: Tensor,
+        *,
+        sample_weight: Tensor | None = None,
+        mask: Tensor | None = None,
+        normalizer: float | Tensor | None = None,
+    ) -> Tensor:
+        """The loss of these tensors; shapes as in functional.triplet_margin_with_distance_loss."""
+        return F.triplet_margin_with_distance_loss(
+            anchor,
+            positive,
+            negative,
+            distance_function=self.distance_function,
+            margin=self.margin,
+            swap=self.swap,
+            reduction=self.reduction,
+            sample_weight=sample_weight,
+            mask=mask,
+            normalizer=normalizer,
+        )
 
 
 class PointwiseLoss(Loss):
@@ -498,26 +914,29 @@ class PointwiseLoss(Loss):
             raise ParameterError(
                 f"PointwiseLoss: `loss` must be made by @onepass.pointwise, got {loss!r:.60}."
             )
-        self.__dict__["loss"] = loss  # an instance's own, where the classes above share theirs
-        checks.unknown_options(loss.name, settings, (*loss.parameters, *loss.flags))
-        super().__init__(reduction, **settings)
-        self._chosen = tuple(settings)
+        self.__dict__["_onepass_loss"] = loss  # an instance's own, where the classes share theirs
+        keywords.unknown(loss.name, settings, loss.option_names)
+        reduction, checked = keywords.reduction(loss.name, reduction), loss.checked(settings)
+        torch.nn.Module.__init__(self)
+        self.reduction = reduction
+        self.__dict__["_onepass_options"] = dict.fromkeys(checked)
+        for name, setting in checked.items():
+            setattr(self, name, setting)
 
     def forward(self, *tensors: Tensor, **named: Any) -> Tensor:
         """The loss of these tensors."""
-        settings = {name: getattr(self, name) for name in self._chosen}
-        loss: Any = self.loss
+        settings = {name: getattr(self, name) for name in self._onepass_options}
+        loss: Any = self._onepass_loss
         return loss(*tensors, reduction=self.reduction, **settings, **named)
 
-    def config(self) -> dict[str, Any]:
-        """The arguments that build this loss again."""
-        chosen = {name: getattr(self, name) for name in self._chosen}
-        return {"loss": self.loss, "reduction": self.reduction, **chosen}
+    def _onepass_config(self) -> dict[str, Any]:
+        chosen = {name: getattr(self, name) for name in self._onepass_options}
+        return {"loss": self._onepass_loss, "reduction": self.reduction, **chosen}
 
     def extra_repr(self) -> str:
         """The loss's name and the settings chosen."""
-        chosen = [f"{name}={getattr(self, name)!r}" for name in self._chosen]
-        return ", ".join([self.loss.name, f"reduction={self.reduction!r}", *chosen])
+        chosen = [f"{name}={getattr(self, name)!r}" for name in self._onepass_options]
+        return ", ".join([self._onepass_loss.name, f"reduction={self.reduction!r}", *chosen])
 
 
 def get(name: str, **options: Any) -> Loss:
@@ -531,11 +950,9 @@ def get(name: str, **options: Any) -> Loss:
         close = difflib.get_close_matches(_plain(name), known, 1)
         hint = f" Did you mean {known[close[0]].name!r}?" if close else ""
         raise ParameterError(f"there is no loss {name!r}; there are {', '.join(names)}.{hint}")
-    module = known[_plain(name)].module
-    assert module is not None  # registered with one
-    arguments = [n for n in inspect.signature(module).parameters if n not in _LEGACY]
-    checks.unknown_options(known[_plain(name)].name, options, arguments)
-    return module(**options)  # type: ignore[return-value]
+    module: Any = known[_plain(name)].module
+    keywords.unknown(known[_plain(name)].name, options, [*module._onepass_options])
+    return module(**options)
 
 
 def _aliases(loss: Pointwise | Rowwise) -> tuple[str, ...]:

@@ -39,6 +39,7 @@ def test_nan_is_one_constant():
     assert constant(math.nan) is constant(-math.inf + math.inf)
 
 
+@pytest.mark.slow
 def test_expressions_that_nobody_holds_are_forgotten():
     gc.collect()
     before = len(expression._interned)
@@ -111,7 +112,7 @@ LENGTH = ["a formula sees one element at a time: `x` has no length."]
 INSIDE = ["a formula sees one element at a time: `x` has nothing inside."]
 ITEM = [
     "a formula sees one element at a time: `x[...]` has no meaning in it.",
-    "A loss that looks at a whole row needs @onepass.rowwise.",
+    "Where a whole row decides, write a function of torch's operations, without @pointwise.",
 ]
 ASSIGNED = [
     "a formula must not change its arguments in place: `x[...] = ...`.",
@@ -178,7 +179,8 @@ def cannot_use(name, meant=None):
     return (
         f"a pointwise formula cannot use `{name}`: it sees one element at a time, and onepass "
         f"knows {', '.join(sorted(expression.methods))}, and the arithmetic and comparisons of "
-        f"Python.{hint} A loss that looks at a whole row needs @onepass.rowwise."
+        f"Python.{hint} Where a whole row decides, write a function of torch's operations, "
+        "without @pointwise."
     )
 
 

@@ -121,6 +121,7 @@ CALLED = [pytest.param(called(f), id=title(f)) for f in FUNCTIONS] + [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("call", CALLED)
 def test_value_and_slope_are_torchs(call):
     loss = loss_of(call)

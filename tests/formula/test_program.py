@@ -200,6 +200,7 @@ def test_an_argument_may_be_called_as_the_kernel_calls_its_own(word, engine):
         assert loss(first, second, sample_weight=weight).item() == pytest.approx(5 / 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("word", WORDS)
 @pytest.mark.filterwarnings("error")
 def test_a_parameter_may_be_called_as_the_kernel_calls_its_own(word):

@@ -200,7 +200,7 @@ NUMBER = [
 RESULT = "<lambda>: a formula must return one number per element, made of its arguments;"
 UNKNOWN = "a pointwise formula cannot use `{}`: it sees one element at a time, and onepass knows"
 KNOWN = f"{', '.join(sorted(methods))}, and the arithmetic and comparisons of Python."
-ROWWISE = "A loss that looks at a whole row needs @onepass.rowwise."
+ROWWISE = "Where a whole row decides, write a function of torch's operations, without @pointwise."
 
 REFUSED = [
     (branching, [BRANCH[0].format("greater(input, target)"), *BRANCH[1:]]),

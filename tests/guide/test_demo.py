@@ -15,7 +15,7 @@ from torch import nn
 import onepass
 from onepass import functional
 from onepass.guide import demo
-from onepass.guide.demo import data, known, race, report, tasks, training
+from onepass.guide.demo import data, known, race, report, steps, tasks, training
 from onepass.guide.demo.task import Metric
 from onepass.guide.demo.tasks import classes, comparisons, parts, regression
 
@@ -44,13 +44,6 @@ def rendered(width, *shown):
     return capture.get()
 
 
-class Off(nn.MSELoss):
-    """One per mille off."""
-
-    def forward(self, input, target):
-        return 1.001 * super().forward(input, target)
-
-
 # Tasks
 
 
@@ -60,8 +53,14 @@ def test_every_loss_of_the_catalogue_has_a_task(name):
 
 
 @pytest.mark.parametrize("name", LOSSES)
-def test_training_is_that_of_torch(results, name):
-    assert results[name].difference <= demo.TOLERANCE
+def test_every_step_is_that_of_torch(results, name):
+    assert results[name].difference.agrees, results[name].difference
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_training_ends_as_with_torch(results, name):
+    assert results[name].learns_the_same, results[name].metric_difference
+    assert results[name].ours.before == results[name].theirs.before
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -239,23 +238,208 @@ def test_a_layer_of_the_loss_may_predict():
     assert run.after == right.float().mean().item()
 
 
-def test_a_loss_that_is_slightly_off_is_noticed():
-    task = tasks.prepare("mse_loss")
-    right, wrong = (training.train(task, loss) for loss in (nn.MSELoss(), Off()))
-    assert training.difference(right, right) == 0
-    assert training.difference(right, wrong) > demo.TOLERANCE
-
-
-def test_nan_does_not_agree(results):
-    result = results["mse_loss"]
-    broken = training.Run([math.nan] * result.task.steps, 0.0, 0.0)
-    assert not replace(result, ours=broken).agrees
-
-
 def test_the_run_reports_its_progress():
     seen = []
     demo.run(["mse_loss"], lambda loss, stage: seen.append((loss, stage)))
     assert seen == [("mse_loss", stage) for stage in demo.STAGES]
+
+
+# Comparison
+
+
+class Off(nn.MSELoss):
+    """One per mille off."""
+
+    def forward(self, input, target):
+        return 1.001 * super().forward(input, target)
+
+
+class ValueOff(nn.MSELoss):
+    """One per mille off, with the right gradient."""
+
+    def forward(self, input, target):
+        loss = super().forward(input, target)
+        return loss + 0.001 * loss.detach()
+
+
+class GradientOff(nn.MSELoss):
+    """The gradient is one per cent off, the value right: it trains as well as the right loss."""
+
+    def forward(self, input, target):
+        loss = super().forward(input, target)
+        return loss + 0.01 * (loss - loss.detach())
+
+
+class OffOnce(nn.MSELoss):
+    """One step of all has another gradient."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, input, target):
+        loss = super().forward(input, target)
+        self.calls += 1
+        return loss + 0.01 * (loss - loss.detach()) if self.calls == 7 else loss
+
+
+class ValueIsNan(nn.MSELoss):
+    """The value of one step is nan; all gradients are right."""
+
+    def __init__(self):
+        super().__init__()
+        self.calls = 0
+
+    def forward(self, input, target):
+        loss = super().forward(input, target)
+        self.calls += 1
+        return loss + math.nan if self.calls == 7 else loss
+
+
+class GradientIsNan(nn.MSELoss):
+    """The value of the first step is right, its gradient is nan."""
+
+    def forward(self, input, target):
+        if input.requires_grad:
+            input.register_hook(lambda gradient: gradient * torch.tensor(math.nan))
+        return super().forward(input, target)
+
+
+class OtherSign(nn.MSELoss):
+    """The gradient leads uphill."""
+
+    def forward(self, input, target):
+        loss = super().forward(input, target)
+        return 2 * loss.detach() - loss
+
+
+class OtherDivisor(nn.MSELoss):
+    """The mean divides by one less than there are."""
+
+    def forward(self, input, target):
+        return super().forward(input, target) * input.numel() / (input.numel() - 1)
+
+
+class Signed(nn.HuberLoss):
+    """It forgets that a difference may be below -delta."""
+
+    def forward(self, input, target):
+        difference = input - target
+        linear = self.delta * (difference - self.delta / 2)
+        return torch.where(difference < self.delta, difference.square() / 2, linear).mean()
+
+
+WRONG = [Off, ValueOff, GradientOff, OffOnce, ValueIsNan, GradientIsNan, OtherSign, OtherDivisor]
+
+
+def compared(monkeypatch, theirs, ours, name="mse_loss"):
+    monkeypatch.setattr(demo, "twins", lambda task: (theirs, ours))
+    (result,) = demo.run([name])
+    return result
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+def test_a_loss_that_is_wrong_is_noticed(monkeypatch, wrong):
+    result = compared(monkeypatch, nn.MSELoss(), wrong())
+    assert not result.difference.agrees
+    assert not result.agrees
+    shown = rendered(80, report.table([result]), report.summary([result]))
+    assert "apart ✗" in shown
+    assert "✗ 0 of 1 losses" in shown
+
+
+def test_a_signed_difference_is_noticed(monkeypatch):
+    result = compared(monkeypatch, nn.HuberLoss(delta=0.5), Signed(delta=0.5), "huber_loss")
+    assert not result.difference.agrees
+
+
+def test_the_same_loss_is_not_apart_at_all(monkeypatch):
+    result = compared(monkeypatch, nn.MSELoss(), nn.MSELoss())
+    assert result.difference == steps.Difference(0.0, 0.0)
+    assert result.metric_difference == 0
+    assert result.agrees
+    assert "identical ✓" in rendered(80, report.table([result]))
+
+
+def test_value_and_gradient_are_told_apart(monkeypatch):
+    value = compared(monkeypatch, nn.MSELoss(), ValueOff()).difference
+    assert value.gradient == 0
+    assert 1e-4 < value.value < 1e-3  # of 1 and the loss
+    gradient = compared(monkeypatch, nn.MSELoss(), GradientOff()).difference
+    assert gradient.value == 0
+    assert gradient.gradient == pytest.approx(0.01, rel=1e-3)
+
+
+def test_a_gradient_that_is_off_trains_as_well_and_only_the_steps_tell(monkeypatch):
+    assert compared(monkeypatch, nn.MSELoss(), GradientOff()).learns_the_same
+
+
+class ScaleOff(Scaled):
+    """The gradient of its own parameter is one per cent off."""
+
+    def __deepcopy__(self, memo):
+        copied = ScaleOff()
+        copied.load_state_dict(self.state_dict())
+        return copied
+
+    def forward(self, input, target):
+        off = self.scale + 0.01 * (self.scale - self.scale.detach())
+        return nn.functional.mse_loss(off * input, target)
+
+
+def test_the_gradient_of_the_losss_own_parameters_counts(monkeypatch):
+    right = compared(monkeypatch, Scaled(), Scaled())
+    assert right.difference == steps.Difference(0.0, 0.0)
+    wrong = compared(monkeypatch, Scaled(), ScaleOff())
+    assert wrong.difference.value < steps.TOLERANCE < wrong.difference.gradient
+
+
+def test_a_parameter_without_a_gradient_has_zeros():
+    parameter = nn.Parameter(torch.ones(2))
+    assert torch.equal(steps.gradient(parameter), torch.zeros(2))
+
+
+def test_the_scale_of_a_loss_does_not_change_how_far_gradients_are_apart():
+    a = [torch.tensor([1.0, 2.0]), torch.tensor([[-4.0]])]
+    b = [torch.tensor([1.0, 2.5]), torch.tensor([[-4.0]])]
+    assert steps.of_gradients(a, b) == 0.125
+    for scale in (2.0**-20, 2.0**20):
+        assert steps.of_gradients(*([scale * part for part in parts] for parts in (a, b))) == 0.125
+
+
+def test_gradients_that_vanish():
+    zero, one, broken = torch.zeros(2), torch.ones(2), torch.tensor([0.0, math.nan])
+    assert steps.of_gradients([zero], [zero]) == 0
+    assert steps.of_gradients([zero], [one]) == math.inf
+    assert math.isnan(steps.of_gradients([zero], [broken]))
+    assert math.isnan(steps.of_gradients([broken], [zero]))
+
+
+@pytest.mark.parametrize("numbers", [[math.nan, 1.0], [1.0, math.nan], [0.0, math.nan, 1.0]])
+def test_nan_is_the_largest(numbers):
+    assert math.isnan(steps.largest(numbers))
+
+
+def test_nan_does_not_agree(results):
+    result = results["mse_loss"]
+    assert result.agrees
+    for broken in (steps.Difference(math.nan, 0.0), steps.Difference(0.0, math.nan)):
+        assert not broken.agrees
+        assert not replace(result, difference=broken).agrees
+    trajectory, before = result.ours.trajectory, result.ours.before
+    for run in (training.Run(trajectory, before, math.nan), training.Run([], math.nan, math.nan)):
+        assert not replace(result, ours=run).agrees
+        assert not replace(result, theirs=run).agrees
+
+
+def test_metrics_differ_by_a_share_of_what_training_gains():
+    def run(before, after):
+        return training.Run([], before, after)
+
+    assert training.metric_difference(run(0.5, 0.9), run(0.5, 0.8)) == pytest.approx(0.25)
+    assert training.metric_difference(run(80.0, 60.0), run(80.0, 61.0)) == 0.05
+    assert training.metric_difference(run(0.5, 0.5), run(0.5, 0.5)) == 0
+    assert training.metric_difference(run(0.5, 0.5), run(0.5, 0.6)) == math.inf
 
 
 # Known numbers
@@ -346,16 +530,33 @@ def test_the_table_fits_and_tells_everything(results, width):
     assert f"{len(shown)} of {len(shown)} losses train as with torch.nn" in text
 
 
-def test_a_training_that_differs_is_marked(results):
-    result = replace(results["mse_loss"], ours=results["l1_loss"].ours)
-    assert "✗" in rendered(80, report.table([result]))
+def test_a_training_that_ends_otherwise_is_marked(results):
+    result = results["mse_loss"]
+    ours = replace(result.ours, after=result.theirs.before)
+    result = replace(result, ours=ours)
+    text = rendered(80, report.table([result]))
+    assert "apart ✗" in text
+    assert f"torch.nn's metric {result.theirs.after:.1%}" in text
     assert "✗ 0 of 1 losses" in rendered(80, report.summary([result]))
+
+
+def test_what_was_compared_is_said(results):
+    right = results["mse_loss"]
+    result = replace(right, difference=steps.Difference(2e-7, 3e-7), ours=right.theirs)
+    table = rendered(80, report.table([result]))
+    for line in ("value and gradient", "of every step", "3e-07 apart ✓"):
+        assert line in table
+    summary = " ".join(rendered(80, report.summary([result])).split())
+    assert "value and gradient of every step differ by at most 3e-07" in summary
+    assert "the metrics differ by at most 0.0% of what training gains" in summary
 
 
 def test_sparkline():
     assert report.sparkline([float(x) for x in range(8, 0, -1)], 8) == "█▇▆▅▄▃▂▁"
     assert report.sparkline([1.0] * 100, 5) == "▁" * 5
     assert len(report.sparkline([2.0, 1.0], 20)) == 2
+    assert report.sparkline([2.0, math.nan, 1.0, math.inf], 4) == "█·▁·"
+    assert report.sparkline([math.nan] * 9, 3) == "···"
 
 
 def test_long_names_are_folded_before_underscores():
@@ -381,4 +582,13 @@ def test_the_json_file_holds_everything(results, tmp_path):
         points = len(row["onepass"]["trajectory"])
         assert points == len(row["torch"]["trajectory"])
         assert report.KEPT // 2 <= points <= report.KEPT
+        result = results[row["loss"]]
+        assert row["agrees"] is True
+        assert row["difference"] == {
+            "value": result.difference.value,
+            "gradient": result.difference.gradient,
+            "metric": result.metric_difference,
+        }
+        assert row["torch"]["metric_after"] == result.theirs.after
+        assert row["onepass"]["metric_after"] == result.ours.after
         assert row["race"]["speedup"] > 0

@@ -705,6 +705,7 @@ def test_every_pattern_has_a_case():
 # --- no false alarms ------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", onepass.catalogue())
 def test_correct_use_raises_no_alarm(loss):
     for seed in range(2000):
@@ -854,6 +855,7 @@ ODD = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", onepass.catalogue())
 @pytest.mark.parametrize("first", ODD)
 def test_nothing_odd_raises(loss, first):

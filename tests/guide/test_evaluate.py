@@ -119,6 +119,7 @@ def test_blocks_add_up_to_the_whole(loss, source, stacks):
     assert_same(total, lambda reduction: whole(loss, reduction, **tensors))
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:.*'mean' divides")
 @pytest.mark.parametrize("loss", CASES)
 def test_weights_and_mask_add_up_to_the_whole(loss, source, stacks):

@@ -174,6 +174,7 @@ def test_shares_and_places_are_those_of_autograd(loss, reduction):
     assert_largest(shown, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("loss", LOSSES)
 def test_any_correct_call_is_explained(loss, seed):
@@ -697,12 +698,14 @@ def test_as_dict_has_everything():
     assert {spread["name"] for spread in plain["relatives"]} == {r.name for r in shown.relatives}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("loss", LOSSES)
 def test_every_picture_can_be_read(loss, width):
     assert_readable(explain(loss, **tensors_of(loss)).plot(width=width))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 def test_pictures_of_little_and_of_much_can_be_read(width):
     many = torch.randint(1000, (4000,))

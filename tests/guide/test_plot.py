@@ -176,6 +176,7 @@ def test_all_losses_have_an_expectation():
     assert set(EXPECTED) == set(LOSSES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LOSSES)
 def test_value_curves_are_the_loss(name):
     drawn = curves(plot(name).axes[0])
@@ -596,6 +597,7 @@ CROWDED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("width", WIDTHS)
 @pytest.mark.parametrize("loss", [*LOSSES, *OWN], ids=[*LOSSES, *(loss.name for loss in OWN)])
 def test_every_picture_can_be_read(loss, width):

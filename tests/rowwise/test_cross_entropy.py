@@ -73,6 +73,7 @@ SHAPES = [
 # Class indices against torch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TORCHS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_value_and_gradient_are_torchs(shape, name):
@@ -233,6 +234,7 @@ def calls(draw):
     return input, target.to(dtype), options, draw(st.sampled_from(REDUCTIONS))
 
 
+@pytest.mark.slow
 @hypothesis.settings(
     max_examples=120, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
 )
@@ -462,6 +464,7 @@ def room_of(dtype, expected):
     return (eps + (4e-6 if dtype is not torch.float64 else 0)) * expected.abs()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "dtype, name",
     [(d, "plain") for d in FLOATS[1:]] + [(d, "everything") for d in FLOATS[1:3]],
@@ -669,6 +672,7 @@ def test_known_mean_and_sum_of_random_samples(engine):
     assert total.item() == pytest.approx(15.826647758483887, rel=2e-5)
 
 
+@pytest.mark.slow
 @ENGINES
 @pytest.mark.parametrize("dtype", FLOATS, ids=str)
 @pytest.mark.parametrize("shape", [(5,), *KERNELS], ids=str)
@@ -721,6 +725,7 @@ def test_more_rows_than_half_can_count(dtype, engine):
 # What does not count
 
 
+@pytest.mark.slow
 @ENGINES
 @pytest.mark.parametrize("how", ["ignored", "masked", "weighted"])
 @pytest.mark.parametrize("name", ["plain", "weight", "everything"])
@@ -811,6 +816,7 @@ def test_row_weights_of_any_type(dtype, engine):
         )
 
 
+@pytest.mark.slow
 @EVERY_KERNEL
 @pytest.mark.parametrize("name", TORCHS + BEYOND)
 def test_engines_agree(name, shape):
@@ -1093,7 +1099,7 @@ def test_state_dicts_are_torchs():
 
 
 def test_the_loss_is_copied_and_pickled_as_functions_are():
-    loss = nn.CrossEntropyLoss.loss
+    loss = onepass.catalogue()["cross_entropy"]
     assert copy.deepcopy(loss) is loss
     assert pickle.loads(pickle.dumps(loss)) is loss
 
@@ -1339,21 +1345,20 @@ def test_numbers_outside_their_domain_are_refused(name, said, given):
         with pytest.raises(onepass.ParameterError) as caught:
             nn.CrossEntropyLoss(**{name: number})
         assert str(caught.value) == message
-    for thing in (True, "1", [0.1], tensor(0.1)):
-        instead = f": write {name}.item()." if torch.is_tensor(thing) else "."
+    for thing in (True, "1", [0.1]):
         message = (
             f"cross_entropy: `{name}` must be {said}; got {type(thing).__name__}: {thing!r}. "
-            f"It is one number for all elements{instead}"
+            "It is one number for all elements."
         )
         assert_refused(onepass.ParameterError, message, X, Y, **{name: thing})
         with pytest.raises(onepass.ParameterError, match=rf"`{name}` must be"):
             nn.CrossEntropyLoss(**{name: thing})
 
 
-@pytest.mark.parametrize("thing", [None, 1.0, True, "1", [1], tensor(1)], ids=repr)
+@pytest.mark.parametrize("thing", [None, 1.0, True, "1", [1]], ids=repr)
 @pytest.mark.parametrize("name", ["ignore_index", "dim"])
 def test_indices_must_be_integers(name, thing):
-    message = f"cross_entropy: `{name}` must be an integer, got {thing!r}."
+    message = f"cross_entropy: `{name}` must be an integer, got {type(thing).__name__}: {thing!r}."
     assert_refused(onepass.ParameterError, message, X, Y, **{name: thing})
     with pytest.raises(onepass.ParameterError) as caught:
         nn.CrossEntropyLoss(**{name: thing})

@@ -366,6 +366,7 @@ MUTANTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("was, becomes, check", MUTANTS.values(), ids=MUTANTS)
 @pytest.mark.usefixtures("fresh")
 def test_a_mutant_is_caught(was, becomes, check, monkeypatch):
@@ -386,6 +387,7 @@ def test_a_mutant_is_caught(was, becomes, check, monkeypatch):
     assert caught is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("check", [check for *_, check in MUTANTS.values()], ids=MUTANTS)
 @pytest.mark.usefixtures("fresh")
 def test_what_catches_the_mutant_passes_without_it(check):

@@ -223,6 +223,7 @@ def found(function, shape=(6, 4), **kind):
     return recognise.recognised(function, [torch.ones(shape, **kind) for _ in range(3)])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text, distance", SPELLINGS.items(), ids=SPELLINGS)
 def test_a_spelling_is_recognised_and_is_torchs(text, distance):
     assert found(written(text)) == distance
@@ -457,6 +458,7 @@ def assert_squares_are_torchs():
     assert_distance_is_torchs(squared, SHAPES, curved=False, margins=(0.7, 100.0))
 
 
+@pytest.mark.slow
 @ENGINES
 @ALL_KINDS
 def test_known_distances_are_torchs(distance, engine):
@@ -595,6 +597,7 @@ def test_engines_agree(distance):
         assert_all_same(*both, EXACT, f"{shape} {reduction}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, *HALF], ids=str)
 @ALL_KINDS
 def test_low_precision_is_the_float64_result_rounded(distance, dtype):
@@ -805,6 +808,7 @@ MUTANTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("was, becomes, check", MUTANTS, ids=[f"{a} -> {b}" for a, b, _ in MUTANTS])
 @pytest.mark.usefixtures("fresh")
 def test_a_mutant_is_caught(was, becomes, check, monkeypatch):

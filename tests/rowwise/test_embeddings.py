@@ -279,6 +279,7 @@ def test_triplet_margin_with_distance_is_torchs(distance, engine):
         assert_all_same(ours, theirs, EXACT, f"{shape} {swap} {reduction}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", [torch.float32, *HALF], ids=str)
 @pytest.mark.parametrize("name, options", [
     (COSINE, {}), (COSINE, {"margin": 0.3}), (TRIPLET, {}), (TRIPLET, {"swap": True}),
@@ -544,7 +545,15 @@ def test_compiles_in_one_graph(name, options):
 MODULES = [
     (nn.CosineEmbeddingLoss(margin=0.2), "CosineEmbeddingLoss(margin=0.2)"),
     (nn.TripletMarginLoss(p=INF, swap=True), "TripletMarginLoss(p=inf, swap=True)"),
-    (nn.TripletMarginWithDistanceLoss(margin=2.0), "TripletMarginWithDistanceLoss(margin=2.0)"),
+    (
+        nn.TripletMarginWithDistanceLoss(margin=2.0),
+        (
+            "TripletMarginWithDistanceLoss(\n"
+            "  margin=2.0\n"
+            "  (distance_function): PairwiseDistance()\n"
+            ")"
+        ),
+    ),
 ]
 
 
@@ -740,6 +749,7 @@ MUTANTS = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("was, becomes, check", MUTANTS, ids=[f"{a} -> {b}" for a, b, _ in MUTANTS])
 @pytest.mark.usefixtures("fresh")
 def test_a_mutant_is_caught(was, becomes, check, monkeypatch):

@@ -49,6 +49,7 @@ def differentiated(function, tensors, bias, **options):
     return [value.detach(), *torch.autograd.grad(value, wanted, upstream)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lead, classes, has_bias, weighted, soft", KINDS)
 def test_value_and_gradients_are_those_of_the_whole_logits(lead, classes, has_bias, weighted, soft):
     input, layer, bias, target = given(lead, classes, soft=soft)

@@ -402,6 +402,7 @@ def test_size_average_and_reduce_are_torchs(name):
 # Low precision
 
 
+@pytest.mark.slow
 @ENGINES
 @EVERY
 @pytest.mark.parametrize("dtype", [F32, BF16, F16], ids=str)
@@ -500,6 +501,7 @@ def assert_what_does_not_count_is_nothing(name, how, engine="cpu"):
                 assert not ours[1].movedim(axis, -1)[out].any()
 
 
+@pytest.mark.slow
 @ENGINES
 @EVERY
 @pytest.mark.parametrize("how", ["masked", "weighted"])
@@ -1017,7 +1019,7 @@ def test_shapes_of_several_labels():
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("p", [0, 3, -1, 1.5, NAN, INF, True, None, "1", tensor(1)], ids=repr)
+@pytest.mark.parametrize("p", [0, 3, -1, 1.5, NAN, INF, True, None, "1", tensor([1])], ids=repr)
 def test_p_must_be_one_or_two(p):
     said = f"multi_margin_loss: `p` must be 1 or 2, got {p!r}."
     assert_refused(onepass.ParameterError, said, F.multi_margin_loss, X, Y, p=p)
@@ -1025,7 +1027,7 @@ def test_p_must_be_one_or_two(p):
     assert_refused(onepass.ParameterError, said, onepass.get, "multi_margin", p=p)
 
 
-@pytest.mark.parametrize("margin", [NAN, "1", None, True, tensor(1.0)], ids=repr)
+@pytest.mark.parametrize("margin", [NAN, "1", None, True, tensor([1.0])], ids=repr)
 def test_a_margin_must_be_a_number(margin):
     begins = "multi_margin_loss: `margin` must be any real number; got "
     for make in (nn.MultiMarginLoss, lambda margin: F.multi_margin_loss(X, Y, margin=margin)):
@@ -1034,10 +1036,10 @@ def test_a_margin_must_be_a_number(margin):
         assert str(caught.value).startswith(begins)
 
 
-@pytest.mark.parametrize("thing", [None, 1.0, True, "1", tensor(1)], ids=repr)
+@pytest.mark.parametrize("thing", [None, 1.0, True, "1", [1]], ids=repr)
 @pytest.mark.parametrize("option", ["ignore_index", "dim"])
 def test_indices_must_be_integers(option, thing):
-    said = f"nll_loss: `{option}` must be an integer, got {thing!r}."
+    said = f"nll_loss: `{option}` must be an integer, got {type(thing).__name__}: {thing!r}."
     assert_refused(onepass.ParameterError, said, F.nll_loss, X, Y, **{option: thing})
     assert_refused(onepass.ParameterError, said, nn.NLLLoss, **{option: thing})
 
@@ -1190,6 +1192,7 @@ MUTANTS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wrong", MUTANTS)
 @pytest.mark.usefixtures("fresh")
 def test_a_mutant_is_caught(wrong, monkeypatch):
@@ -1208,6 +1211,7 @@ def test_a_mutant_is_caught(wrong, monkeypatch):
     assert any(changed)
 
 
+@pytest.mark.slow
 def test_what_catches_mutants_passes_without_them():
     for name, check in {(name, check) for name, _, _, check in MUTANTS.values()}:
         check(name)

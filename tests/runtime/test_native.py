@@ -183,6 +183,7 @@ BESIDE = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", BESIDE.values(), ids=BESIDE)
 def test_class_weights_are_those_that_are_given_each_time(case):
     for seed in range(3):

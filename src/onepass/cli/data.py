@@ -23,7 +23,7 @@ from onepass.guide.evaluate import weights_of_rows
 from onepass.guide.files import Column, known_rows, numbers_or_names, read, rows_within
 from onepass.guide.plot import save
 from onepass.guide.recommend import table
-from onepass.runtime import checks, reduce
+from onepass.runtime import keywords
 
 MOST_ROWS = 1_000_000  # to be looked at, unless --rows says so
 MOST_BYTES = 1 << 25  # which they take; what is made of them takes many times that
@@ -251,7 +251,7 @@ def evaluate(
     """
     named = arguments.Named(input, target, classes, sample_weight, mask)
     call = arguments.call(loss, file, named, context.args)
-    checks.reduction(call.loss.name, reduction, reduce.REDUCTIONS)
+    keywords.reduction(call.loss.name, reduction)
     if reduction == "none" and output is None:
         raise ParameterError("--reduction none is written to a file: give --output FILE.npy")
     data = replace(call.data, group=call.files.column(by) if by else None)

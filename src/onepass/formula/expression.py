@@ -67,7 +67,7 @@ def _cannot_use(name: str) -> str:
     return (
         f"a pointwise formula cannot use `{name}`: it sees one element at a time, and onepass "
         f"knows {', '.join(sorted(methods))}, and the arithmetic and comparisons of Python.{hint} "
-        "A loss that looks at a whole row needs @onepass.rowwise."
+        "Where a whole row decides, write a function of torch's operations, without @pointwise."
     )
 
 
@@ -164,7 +164,7 @@ class Expression:
     def __getitem__(self, index: object) -> Expression:
         raise FormulaError(
             f"a formula sees one element at a time: `{self!r}[...]` has no meaning in it. "
-            "A loss that looks at a whole row needs @onepass.rowwise."
+            "Where a whole row decides, write a function of torch's operations, without @pointwise."
         )
 
     def __setitem__(self, index: object, value: object) -> NoReturn:

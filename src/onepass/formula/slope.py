@@ -21,12 +21,14 @@ def with_slope(value: Tensor, input: Tensor, slope: Tensor | float) -> Tensor:
     The declared slope comes on top of what `value` has already, so detach what it replaces:
     `with_slope(value.detach(), input, slope)` has this slope alone, and another `with_slope` around
     it declares that by another tensor. `slope` is differentiable itself: second derivatives are
-    those of the declared slopes. All three have the same shape.
+    those of the declared slopes. All three have the same shape, or broadcast to one.
     """
     if any(isinstance(thing, Expression) for thing in (value, input, slope)):
         return answers["with_slope"](value, input, slope)  # type: ignore[return-value]
     if not isinstance(slope, Tensor):
         slope = torch.full_like(input, slope)
+    if not value.shape == input.shape == slope.shape:
+        value, input, slope = torch.broadcast_tensors(value, input, slope)
     # torch.compile cannot trace a function that has a forward-mode rule; nor does it need one.
     function = _WithSlope if torch.compiler.is_compiling() else _WithSlopeBothModes
     return function.apply(value, input, slope)

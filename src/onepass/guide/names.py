@@ -14,7 +14,7 @@ from torch import Tensor
 from onepass import functional, nn
 from onepass.define import Pointwise, Rowwise, catalogue
 from onepass.errors import ParameterError
-from onepass.runtime import checks
+from onepass.runtime import keywords
 
 _HOMES = ("onepass.", "torch.nn.")  # modules whose functions and classes are losses by their name
 _DEPRECATED = ("size_average", "reduce")
@@ -57,7 +57,7 @@ def loss_named(thing: Any) -> Pointwise | Rowwise:
     if isinstance(thing, Pointwise | Rowwise):
         return thing
     if isinstance(thing, nn.PointwiseLoss):
-        return thing.loss
+        return thing._onepass_loss
     losses = catalogue()
     name = thing if isinstance(thing, str) else _name_of(thing)
     if name in losses:
@@ -142,7 +142,7 @@ def arguments_of(thing: Any, given: tuple[Any, ...], options: Mapping[str, Any])
     """
     loss, settings = loss_named(thing), settings_of(thing)
     parameters = parameters_of(loss)
-    checks.unknown_options(loss.name, options, tuple(parameters))
+    keywords.unknown(loss.name, options, tuple(parameters))
     required = [
         n for n, default in parameters.items() if default is _REQUIRED and n not in settings
     ]

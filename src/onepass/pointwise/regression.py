@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from onepass.define import NONNEGATIVE, POSITIVE, Card, pointwise
+from onepass.runtime import internals
 
 
 @pointwise(
@@ -33,7 +34,7 @@ def l1_loss(input: Tensor, target: Tensor) -> Tensor:
 
 
 @pointwise(
-    fused=torch._C._nn.mse_loss,  # type: ignore[attr-defined]
+    fused=internals.mse_loss,
     weight_counts=True,
     card=Card(
         task="regression",
@@ -60,7 +61,7 @@ def mse_loss(input: Tensor, target: Tensor) -> Tensor:
 
 @pointwise(
     delta=POSITIVE,
-    fused=torch._C._nn.huber_loss,  # type: ignore[attr-defined]
+    fused=internals.huber_loss,
     card=Card(
         task="regression",
         input="any real number",
@@ -89,7 +90,7 @@ def huber_loss(input: Tensor, target: Tensor, *, delta: float = 1.0) -> Tensor:
 
 @pointwise(
     beta=NONNEGATIVE,
-    fused=torch._C._nn.smooth_l1_loss,  # type: ignore[attr-defined]
+    fused=internals.smooth_l1_loss,
     card=Card(
         task="regression",
         input="any real number",

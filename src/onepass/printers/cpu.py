@@ -74,6 +74,7 @@ class Kernel:
     precision: str  # "float32" or "float64", for the arithmetic
     output: str  # the dtype of the values, and of the upstream
     weight: Operand | None = None
+    wide: tuple[str, ...] = ()  # the operands whose gradient is written in that precision
 
     @property
     def sums(self) -> bool:
@@ -86,6 +87,7 @@ class Kernel:
         if self.each and not self.gradients:
             return (("values", self.output),)
         dtypes = {operand.name: operand.dtype for operand in self.operands}
+        dtypes |= dict.fromkeys(self.wide, self.precision)
         return tuple((f"gradient_{name}", dtypes[name]) for name in self.gradients)
 
     @property
@@ -158,6 +160,7 @@ def _renamed(kernel: Kernel, printed: Mapping[str, str]) -> Kernel:
         operands=tuple(operand._replace(name=printed[operand.name]) for operand in kernel.operands),
         parameters=tuple(printed[name] for name in kernel.parameters),
         gradients=tuple(printed[name] for name in kernel.gradients),
+        wide=tuple(printed[name] for name in kernel.wide),
     )
 
 

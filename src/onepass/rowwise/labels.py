@@ -7,19 +7,17 @@ with what to write instead. Which rows count, and how much, is decided here for 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from onepass.errors import DomainError, DtypeError, ParameterError, ShapeError
-from onepass.runtime import checks
+from onepass.runtime import checks, sharded
 from onepass.runtime.call import RowCall
 
 
 def class_axis(loss: str, input: Tensor, dim: int) -> int:
     """Where the classes are, of which there is one at least: axis `dim`, or the only axis."""
-    check_index(loss, "dim", dim)
     if input.dim() == 0:
         raise ShapeError(f"{loss}: `input` must have an axis of classes, got a single number.")
     if not -input.dim() <= dim < input.dim() and (input.dim(), dim) != (1, 1):
@@ -135,12 +133,6 @@ def class_weight(loss: str, weight: Tensor | None, input: Tensor, axis: int) -> 
     return weight.to(wide).contiguous()
 
 
-def check_index(loss: str, name: str, given: Any) -> None:
-    """Refuse what is no integer."""
-    if isinstance(given, bool) or not isinstance(given, int):
-        raise ParameterError(f"{loss}: `{name}` must be an integer, got {given!r:.60}.")
-
-
 def probabilities(
     loss: str, input: Tensor, target: Tensor, shape: tuple[int, ...], ignore_index: int
 ) -> Tensor | None:
@@ -163,6 +155,21 @@ def probabilities(
             "probabilities. Write mask=, which leaves out rows of any target."
         )
     return target if target.dtype.is_floating_point else target.to(input.dtype)
+
+
+def is_label(scores: Tensor, label: Tensor) -> Tensor:
+    """Which of the scores, (*rows, classes), are those of their rows' labels, (*rows)."""
+    return sharded.places(scores) == label.unsqueeze(-1)
+
+
+def at_label(scores: Tensor, label: Tensor) -> Tensor:
+    """Of each row the score of its label."""
+    if not sharded.is_sharded(scores):
+        return scores.gather(-1, label.unsqueeze(-1)).squeeze(-1)
+    # torch gathers from sharded classes as well, but only one tensor at a time; and what it gives
+    # cannot be squeezed. A label that is no class is nan, for no rank knows of the others'.
+    one = sharded.total(torch.where(is_label(scores, label), scores, 0.0)).squeeze(-1)
+    return torch.where((label >= 0) & (label < scores.shape[-1]), one, torch.nan)
 
 
 def counts(target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:

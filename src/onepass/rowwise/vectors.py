@@ -22,14 +22,19 @@ if TYPE_CHECKING:
 LOW, HIGH = 1e-20, 1e20  # sums of squares between which nothing over- or underflows
 
 
-def alike(loss: str, names: Sequence[str], tensors: Sequence[Tensor]) -> tuple[Tensor, ...]:
-    """The tensors in one dtype and one shape, (*rows, features); what does not fit is refused."""
+def alike(
+    loss: str, names: Sequence[str], tensors: Sequence[Tensor]
+) -> tuple[tuple[Tensor, ...], torch.dtype]:
+    """The tensors in one dtype and one shape, (*rows, features), and the dtype of their loss.
+
+    Where one is broadcast, half types are widened: its gradient is a sum, to be rounded once.
+    """
     check(loss, names, tensors)
     shape, dtype = _common_shape(loss, names, tensors), checks.common_dtype(tensors)
-    return tuple(
-        (t if t.dtype is dtype else t.to(dtype)) if t.shape == shape else t.to(dtype).expand(shape)
-        for t in tensors
-    )
+    if all(t.shape == shape for t in tensors):
+        return tuple(t if t.dtype is dtype else t.to(dtype) for t in tensors), dtype
+    wide = dtype if dtype.itemsize > 2 else torch.float32
+    return tuple(t.to(wide).expand(shape) for t in tensors), dtype
 
 
 def check(loss: str, names: Sequence[str], tensors: Sequence[Tensor]) -> None:

@@ -13,14 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onepass.runtime import eager
+from onepass.runtime import eager, internals
 from onepass.runtime.call import Call, RowCall
 
 Gradients = list[Tensor | None]
-
-# Asked in every backward.
-_are_transforms_active = torch._C._are_functorch_transforms_active
-_is_batch = torch._C._functorch.is_legacy_batchedtensor  # type: ignore[attr-defined]
 
 
 class OnePass(torch.autograd.Function):
@@ -56,14 +52,17 @@ class Elementwise(torch.autograd.Function):
     def forward(ctx: Any, call: Call | RowCall, *tensors: Tensor) -> Tensor:
         ctx.call = call
         ctx.save_for_backward(*tensors)
-        return call.loss.engine.values(call, tensors)
+        value, ctx.lost = call.loss.engine.values(call, tensors)
+        return value
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
         call, wanted, (upstream,) = ctx.call, ctx.needs_input_grad[1:], grad_outputs
         if torch.is_grad_enabled() or not _is_one_gradient(upstream):
             return None, *eager.gradients(call, ctx.saved_tensors, wanted, upstream)
-        return None, *call.loss.engine.gradients(call, ctx.saved_tensors, wanted, upstream)
+        return None, *call.loss.engine.gradients(
+            call, ctx.saved_tensors, wanted, upstream, ctx.lost
+        )
 
 
 def _gradients_anew(
@@ -86,13 +85,11 @@ def _times(gradients: Gradients, factor: float) -> Gradients:
 
 def _is_one_gradient(upstream: Tensor) -> bool:
     """Not a batch of them, as torch.func and is_grads_batched send through one backward."""
-    return not (_are_transforms_active() or _is_batch(upstream))
+    return not (internals.are_transforms_active() or internals.is_batch(upstream))
 
 
-# Function.apply's own door: what stands before it concerns torch.func, which never comes here, and
-# would cost a small call a tenth of its time.
-_once = super(torch.autograd.Function, OnePass).apply  # type: ignore[attr-defined]
-_each = super(torch.autograd.Function, Elementwise).apply  # type: ignore[attr-defined]
+_once = internals.apply_of(OnePass)
+_each = internals.apply_of(Elementwise)
 
 
 def evaluate(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor:
@@ -103,4 +100,6 @@ def evaluate(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor:
                 apply = _each if call.reduction == "none" else _once
                 return apply(call, *tensors)
     engine = call.loss.engine
-    return engine.values(call, tensors) if call.reduction == "none" else engine.value(call, tensors)
+    if call.reduction == "none":
+        return engine.values(call, tensors)[0]
+    return engine.value(call, tensors)

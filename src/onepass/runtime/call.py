@@ -58,6 +58,7 @@ class _Reduced:
     dtype: torch.dtype  # of the result
     reduction: str
     weight: Tensor | None  # everything that multiplies a value, in one tensor
+    denominator: float | Tensor | None  # of the sum; None: as many as there are
     checks_values: bool  # whether what lies outside a domain is refused, enforced or not
 
     @property
@@ -70,7 +71,6 @@ class _Reduced:
 class Call(_Reduced):
     """A loss with its options, its reduction and its weights, for tensors of one common shape."""
 
-    denominator: float | Tensor
     loss: Loss
     names: tuple[str, ...]  # of the tensors given
     parameters: Mapping[str, float]
@@ -99,11 +99,16 @@ class Call(_Reduced):
 class RowCall(_Reduced):
     """A row-wise loss with its options, for tensors whose leading axes are the rows."""
 
-    denominator: float | Tensor | None  # None: the sum of what each row counts
     loss: RowLoss
     names: tuple[str, ...]
     options: Mapping[str, Any]
     launches: dict[Any, Any] | None = None  # by what they write, of a call that is remembered
+
+    @property
+    def counts_rows(self) -> bool:
+        """Whether its mean divides by the sum of what the loss says each row counts."""
+        by_loss = self.loss.counts is not None and self.denominator is None
+        return by_loss and self.reduction == "mean"
 
     def anew(self) -> RowCall:
         """The same, of which nothing is kept: for tensors that may lie in another order."""

@@ -4,10 +4,8 @@ for an illegal value are O(1) and look at no data.
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Mapping, Sequence
-from numbers import Real
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,7 +15,6 @@ from onepass.errors import (
     DeviceError,
     DomainError,
     DtypeError,
-    ParameterError,
     ShapeError,
     warn,
 )  # fmt: skip
@@ -46,7 +43,7 @@ def agreement(
 
 
 def are_tensors(loss: str, names: Sequence[str], things: Sequence[Any]) -> None:
-    """Refuse what is no tensor, or a sparse one."""
+    """Refuse what is no tensor, a nested or a sparse one."""
     for place, thing in enumerate(things):
         name = names[place]
         if not isinstance(thing, Tensor):
@@ -54,6 +51,11 @@ def are_tensors(loss: str, names: Sequence[str], things: Sequence[Any]) -> None:
             raise DtypeError(
                 f"{loss}: `{name}` must be a tensor, got {type(thing).__name__}: {shown:.60}. "
                 f"Write torch.as_tensor({name})."
+            )
+        if thing.is_nested:
+            raise DtypeError(
+                f"{loss}: `{name}` must be one dense tensor, got a nested one. Write "
+                f"{name}.values(), which holds all its rows one behind the other."
             )
         if thing.layout in _SPARSE:
             raise DtypeError(
@@ -174,50 +176,6 @@ def common_dtype(tensors: Sequence[Tensor]) -> torch.dtype:
     for tensor in shaped[1:]:
         dtype = torch.promote_types(dtype, tensor.dtype)
     return dtype
-
-
-def reduction(loss: str, given: Any, allowed: Sequence[str]) -> None:
-    """Refuse a reduction that there is not."""
-    if given in allowed:
-        return
-    close = difflib.get_close_matches(str(given).lower(), allowed, 1, 0.4)
-    close = ["mean"] if str(given).lower() in ("avg", "average") else close
-    hint = f" Did you mean {close[0]!r}?" if close else ""
-    raise ParameterError(
-        f"{loss}: {given!r} is not a valid value for reduction: `reduction` must be one of "
-        f"{', '.join(map(repr, allowed))}.{hint}"
-    )
-
-
-def parameter(loss: str, name: str, given: Any, domain: Domain) -> None:
-    """Refuse a float keyword that is no number, or outside its domain."""
-    if isinstance(given, bool) or not isinstance(given, Real):
-        raise ParameterError(
-            f"{loss}: `{name}` must be {domain}; got {type(given).__name__}: {given!r:.60}. "
-            "It is one number for all elements"
-            + (f": write {name}.item()." if isinstance(given, Tensor) else ".")
-        )
-    if not domain.contains(given):
-        raise ParameterError(f"{loss}: `{name}` must be {domain}; got {given!r}.")
-
-
-def flag(loss: str, name: str, given: Any) -> None:
-    """Refuse a bool keyword that is no bool."""
-    if not isinstance(given, bool):
-        raise ParameterError(
-            f"{loss}: `{name}` must be True or False, got {type(given).__name__}: {given!r:.60}."
-        )
-
-
-def unknown_options(loss: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
-    """Refuse keywords that the loss does not have."""
-    for name in given:
-        if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            hint = f" Did you mean `{close[0]}`?" if close else ""
-            raise ParameterError(
-                f"{loss}: there is no `{name}`; it takes {', '.join(known)}.{hint}"
-            )
 
 
 def values(call: Call, tensors: Sequence[Tensor]) -> None:

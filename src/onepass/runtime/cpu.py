@@ -11,12 +11,13 @@ from torch import Tensor
 
 from onepass.errors import EngineError
 from onepass.printers.cpu import BLOCK, Kernel, Operand, text
-from onepass.runtime import checks, kernels, memory
+from onepass.runtime import checks, kernels, memory, nans, reduce
 from onepass.runtime.call import Call
 from onepass.runtime.kernels import Recipe
 from onepass.runtime.operands import Stride, aligned, common_stride, dtype_name, number, quotient
 
 Gradients = list[Tensor | None]
+Asked = tuple[torch.dtype | None, ...]
 
 
 def value(call: Call, tensors: Sequence[Tensor]) -> Tensor:
@@ -26,15 +27,16 @@ def value(call: Call, tensors: Sequence[Tensor]) -> Tensor:
     return _reduced(call, tensors, _run(kernel, call, (*operands, weight), 0.0))
 
 
-def values(call: Call, tensors: Sequence[Tensor]) -> Tensor:
-    """The unreduced loss."""
+def values(call: Call, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+    """The unreduced loss, and where it is nan, if it is anywhere."""
     operands, weight, stride = _in_one_order(call, tensors)
     kernel = _kernel(call, operands, weight, (), each=True)
     out = memory.empty(call.shape, stride, call.dtype)
     total = _run(kernel, call, (*operands, weight, out), 0.0)
-    if math.isnan(total):
-        checks.values(call, tensors)
-    return out
+    if not math.isnan(total):
+        return out, None
+    checks.values(call, tensors)
+    return out, nans.lost(out, tensors)
 
 
 def value_and_gradients(
@@ -42,11 +44,14 @@ def value_and_gradients(
 ) -> tuple[Tensor, Gradients]:
     """The reduced loss and its finished gradients."""
     operands, weight, stride = _in_one_order(call, tensors)
-    kernel = _kernel(call, operands, weight, wanted, each=False)
+    kernel = _kernel(call, operands, weight, _asked(call, tensors, wanted), each=False)
     written = _gradient_memory(call, tensors, wanted, stride)
-    scale = quotient(upstream, float(call.denominator))
+    scale = quotient(upstream, reduce.divisor(call))
     total = _run(kernel, call, (*operands, weight, *written), scale)
-    return _reduced(call, tensors, total), _in_their_shapes(tensors, written)
+    value = _reduced(call, tensors, total)
+    if math.isnan(total):
+        nans.show(written, nans.lost(values(call, tensors)[0], tensors))
+    return value, _in_their_shapes(tensors, written)
 
 
 def recipe(call: Call, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> Recipe | None:
@@ -54,7 +59,7 @@ def recipe(call: Call, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> Rec
     if any(tensor.shape != call.shape for tensor in tensors):
         return None
     operands, _, _ = _in_one_order(call, tensors)
-    kernel = _kernel(call, operands, None, wanted, each=False)
+    kernel = _kernel(call, operands, None, _asked(call, tensors, wanted), each=False)
     places = itertools.count(len(tensors))
     count = call.shape.numel()
     return Recipe(
@@ -62,33 +67,40 @@ def recipe(call: Call, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> Rec
         needs=tuple(operands),
         operands=tuple(range(len(tensors))),
         gradients=tuple(next(places) if need else -1 for need in wanted),
-        divisor=float(call.denominator),
+        divisor=reduce.divisor(call),
         dtype=call.dtype,
     )
 
 
 def gradients(
-    call: Call, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor
+    call: Call,
+    tensors: Sequence[Tensor],
+    wanted: Sequence[bool],
+    upstream: Tensor,
+    lost: Tensor | None,
 ) -> Gradients:
-    """The gradients of the unreduced loss: slopes times upstream."""
+    """The gradients of the unreduced loss: slopes times upstream; nan where it is lost."""
     operands, weight, stride = _in_one_order(call, tensors)
     written = _gradient_memory(call, tensors, wanted, stride)
-    upstream = upstream.resolve_neg()
+    asked, upstream = _asked(call, tensors, wanted), upstream.resolve_neg()
     if not any(upstream.stride()):  # one number for all, as a sum behind the loss sends it
-        kernel = _kernel(call, operands, weight, wanted, each=False)
+        kernel = _kernel(call, operands, weight, asked, each=False)
         scale = upstream.flatten()[0].item()
         _run(kernel, call, (*operands, weight, *written), scale)
     else:
-        kernel = _kernel(call, operands, weight, wanted, each=True)
+        kernel = _kernel(call, operands, weight, asked, each=True)
         upstream = aligned(upstream, call.shape, stride)
         _run(kernel, call, (*operands, weight, upstream, *written), 0.0)
+    if lost is not None:
+        nans.show(written, lost)
     return _in_their_shapes(tensors, written)
 
 
 def source(call: Call, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> str:
     """The text of the kernel that serves this call."""
     operands, weight, _ = _in_one_order(call, tensors)
-    kernel = _described(call, operands, weight, wanted, call.reduction == "none")
+    asked = _asked(call, tensors, wanted)
+    kernel = _described(call, operands, weight, asked, call.reduction == "none")
     return text(kernel, *call.loss.results(call.names, call.flags, call.checks_values))
 
 
@@ -107,11 +119,26 @@ def _in_one_order(
     return operands, None if weight is None else aligned(weight, shape, stride), stride
 
 
+def _asked(call: Call, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> Asked:
+    """The dtype in which a kernel writes each gradient; None for those that are not wanted.
+
+    That of a half-precision tensor that is broadcast is summed up, and rounded after that.
+    """
+    return tuple(
+        [
+            (call.precision if t.dtype.itemsize == 2 and t.shape != call.shape else t.dtype)
+            if need
+            else None
+            for t, need in zip(tensors, wanted, strict=False)
+        ]
+    )
+
+
 def _kernel(
     call: Call,
     operands: Sequence[Tensor],
     weight: Tensor | None,
-    wanted: Sequence[bool],
+    asked: Asked,
     each: bool,
 ) -> kernels.Loaded:
     storage = [(operand.dtype, operand.numel() == 1) for operand in operands]
@@ -122,13 +149,13 @@ def _kernel(
         call.checks_values,
         *call.flags.values(),
         *storage,
-        *wanted,
+        *asked,
         each,
         call.dtype,
     )
     loaded = call.loss.kernels.get(key)
     if loaded is None:
-        loaded = _made(call, _described(call, operands, weight, wanted, each))
+        loaded = _made(call, _described(call, operands, weight, asked, each))
         call.loss.kernels[key] = loaded
     if isinstance(loaded, EngineError):
         raise loaded.with_traceback(None)  # else it would grow with every call
@@ -148,7 +175,7 @@ def _described(
     call: Call,
     operands: Sequence[Tensor],
     weight: Tensor | None,
-    wanted: Sequence[bool],
+    asked: Asked,
     each: bool,
 ) -> Kernel:
     named = zip(call.names, operands, strict=True)
@@ -156,11 +183,16 @@ def _described(
         name=call.loss.name,
         operands=tuple(_operand(name, tensor) for name, tensor in named),
         parameters=tuple(call.parameters),
-        gradients=tuple(n for n, need in zip(call.names, wanted, strict=False) if need),
+        gradients=tuple(name for name, dtype in zip(call.names, asked, strict=False) if dtype),
         each=each,
         precision=dtype_name(call.precision),
         output=dtype_name(call.dtype),
         weight=None if weight is None else _operand("weight", weight),
+        wide=tuple(
+            name
+            for name, operand, dtype in zip(call.names, operands, asked, strict=False)
+            if dtype not in (None, operand.dtype)
+        ),
     )
 
 
@@ -185,25 +217,27 @@ def _gradient_memory(
 ) -> Gradients:
     """A gradient for every wanted tensor, an element for each of the loss's."""
     return [
-        memory.empty(call.shape, stride, tensor.dtype) if need else None
-        for tensor, need in zip(tensors, wanted, strict=True)
+        None if dtype is None else memory.empty(call.shape, stride, dtype)
+        for dtype in _asked(call, tensors, wanted)
     ]
 
 
 def _in_their_shapes(tensors: Sequence[Tensor], gradients: Gradients) -> Gradients:
     """Where a tensor was broadcast, its gradient is the sum over what it served."""
     return [
-        gradient if gradient is None else _summed_to(tensor.shape, gradient)
+        gradient if gradient is None else _summed_to(tensor, gradient)
         for tensor, gradient in zip(tensors, gradients, strict=True)
     ]
 
 
-def _summed_to(shape: torch.Size, gradient: Tensor) -> Tensor:
-    return gradient if gradient.shape == shape else gradient.sum_to_size(shape)
+def _summed_to(tensor: Tensor, gradient: Tensor) -> Tensor:
+    if gradient.shape == tensor.shape:
+        return gradient
+    return gradient.sum_to_size(tensor.shape).to(tensor.dtype)
 
 
 def _reduced(call: Call, tensors: Sequence[Tensor], total: float) -> Tensor:
     if math.isnan(total):
         checks.values(call, tensors)
-    value = quotient(total, float(call.denominator))
+    value = quotient(total, reduce.divisor(call))
     return number(value, call.dtype)

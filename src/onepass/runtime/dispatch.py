@@ -1,7 +1,8 @@
-"""Which engine runs this call: eager, cpu or gpu."""
+"""Which engine runs this call: eager or cpu."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -9,10 +10,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd import forward_ad
 
 from onepass.errors import EngineError, EngineWarning, FormulaError, ParameterError, warn
-from onepass.runtime import autograd, checks, eager, reduce
+from onepass.runtime import autograd, checks, circumstances, eager, keywords, reduce
 from onepass.runtime.call import Call, Loss, RowCall
 from onepass.runtime.operands import PLAIN, is_data
 
@@ -22,11 +22,6 @@ _TORCHS = ("none", "mean", "sum")  # torch's C++ enumeration of reductions, from
 # torch's grain, where torch shares a sum among threads and its bits depend on their number.
 _TINY = 16384
 _WIDE = 64 * _TINY  # the same of the scores of that many rows, most of which are only set to 0
-
-# What every call asks, and a small one waits for.
-_is_autocast_enabled = torch.is_autocast_enabled
-_are_transforms_active = torch._C._are_functorch_transforms_active
-_dispatch_modes = torch._C._len_torch_dispatch_stack
 
 _engine: ContextVar[str] = ContextVar("onepass_engine", default="auto")
 _checking: ContextVar[bool] = ContextVar("onepass_checking", default=False)
@@ -70,11 +65,10 @@ def is_checking() -> bool:
 def is_ordinary() -> bool:
     """Whether how a call is taken depends on its arguments alone: nothing else has been set."""
     return not (
-        torch.compiler.is_compiling()  # first: what follows cannot be traced
+        circumstances.obstacle()  # first: what follows cannot be traced
         or _engine.get() != "auto"
         or _checking.get()
-        or _is_autocast_enabled("cpu")
-        or _circumstance()
+        or torch.is_autocast_enabled("cpu")
     )
 
 
@@ -92,9 +86,9 @@ def prepared(
 ) -> tuple[Call, tuple[Tensor, ...]]:
     """A call of these tensors, checked."""
     shape, dtype = checks.agreement(loss.name, names, tensors)
-    if weight is None and sample_weight is None and mask is None and normalizer is None:
-        total, denominator = None, reduce.count(loss.name, shape, reduction)
-    else:
+    reduction = keywords.reduction(loss.name, reduction)
+    total = denominator = None
+    if not (weight is None and sample_weight is None and mask is None and normalizer is None):
         total, denominator = reduce.weighting(
             loss.name,
             shape,
@@ -109,7 +103,7 @@ def prepared(
     if dtype.itemsize == 2 and torch.is_autocast_enabled(tensors[0].device.type):
         dtype = torch.float32
     call = Call(
-        shape, dtype, reduction, total, is_checking(), denominator, loss, names, parameters, flags
+        shape, dtype, reduction, total, denominator, is_checking(), loss, names, parameters, flags
     )
     return call, tensors
 
@@ -122,9 +116,12 @@ def by_torch(call: Call | RowCall) -> Callable[..., Tensor]:
 
     def evaluate(*tensors: Tensor) -> Tensor:
         try:
-            return operation(*tensors, number, **options)
-        except IndexError:  # a label is none, of which the kernel's refusal says more
+            value = operation(*tensors, number, **options)
+        except IndexError:  # an out-of-range label, of which the kernel's refusal says more
             return run_data(call, tensors)
+        if isinstance(call, RowCall) and math.isnan(value.detach().sum().item()):
+            return run_data(call, tensors)  # torch's gradient would not show it
+        return value
 
     return evaluate
 
@@ -146,7 +143,7 @@ def _suit_rows(call: RowCall, tensors: Sequence[Tensor]) -> bool:
     return (
         input.numel() <= _WIDE
         and input.dim() <= 2  # beyond, torch's classes are on axis 1
-        and (call.reduction != "mean" or call.denominator is None)
+        and (call.reduction != "mean" or call.counts_rows)
     )
 
 
@@ -154,15 +151,18 @@ def _suit_elements(call: Call, tensors: Sequence[Tensor]) -> bool:
     return (
         all(t.shape == call.shape and t.dtype is call.dtype for t in tensors)
         and all(call.parameters.values())  # torch's operations take a parameter 0 differently
-        and float(call.denominator) == reduce.count(call.loss.name, call.shape, call.reduction)
+        and reduce.divisor(call) == reduce.count(call.reduction, call.shape)
     )
 
 
 def run(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor:
     """The loss of a checked call, by the engine that suits it."""
-    if torch.compiler.is_compiling() or not call.shape.numel():
+    if torch.compiler.is_compiling():
         return eager.evaluate(call, tensors)
-    chosen, obstacle = _engine.get(), _circumstance() or no_data(call, tensors)
+    obstacle = circumstances.obstacle() or no_data(call, tensors)
+    if obstacle is None and not call.shape.numel():
+        return eager.evaluate(call, tensors)
+    chosen = _engine.get()
     if chosen == "cpu":
         if obstacle is not None:
             raise EngineError(f"{call.loss.name}: the cpu engine cannot run this call: {obstacle}.")
@@ -189,20 +189,6 @@ def _by_definition(call: Call | RowCall, tensors: tuple[Tensor, ...], refuses: b
     if refuses and value.isnan().any():
         _refuse_values(call, tensors)
     return value
-
-
-def _circumstance() -> str | None:
-    """Why the CPU engine must leave any call to the definition.
-
-    Decided before any storage is touched: under a transform a tensor has none.
-    """
-    if _are_transforms_active():
-        return "a torch.func transform is active"
-    if _dispatch_modes():
-        return "a dispatch mode is active"
-    if forward_ad._current_level >= 0:
-        return "forward-mode differentiation is active"
-    return None
 
 
 def no_data(call: Call | RowCall, tensors: Sequence[Tensor]) -> str | None:

@@ -12,19 +12,33 @@ import torch
 from torch import Tensor
 
 from onepass.errors import DomainError, DtypeError
-from onepass.runtime import reduce
+from onepass.runtime import nans, reduce, sharded
 from onepass.runtime.call import Call, RowCall
 
 
 def evaluate(call: Call | RowCall, tensors: Sequence[Tensor]) -> Tensor:
     """The loss, reduced."""
-    rows = isinstance(call, RowCall)
-    value = _of_rows(call, tensors) if rows else _of_elements(call, tensors)
+    call, tensors = _together(call, tensors)
+    value = _of_rows(call, tensors) if isinstance(call, RowCall) else _of_elements(call, tensors)
     if call.reduction != "none":
-        value = value.sum()
-        if call.reduction != "sum":
-            value = value / (_counted(call, tensors) if rows else call.denominator)
+        counted = _counted(call, tensors) if isinstance(call, RowCall) else call.denominator
+        value = reduce.divided(value, call.reduction, counted)
     return value.to(call.dtype) if call.dtype.is_floating_point else value
+
+
+def _together(
+    call: Call | RowCall, tensors: Sequence[Tensor]
+) -> tuple[Call | RowCall, Sequence[Tensor]]:
+    """All distributed if one is."""
+    options = call.options if isinstance(call, RowCall) else {}
+    given = [*tensors, call.weight, call.denominator, options.get("weight")]
+    if not any(map(sharded.is_sharded, given)):
+        return call, tensors
+    *tensors, weight, denominator, of_classes = sharded.together(given)
+    call = replace(call, weight=weight, denominator=denominator)
+    if isinstance(call, RowCall) and of_classes is not None:
+        call = replace(call, options={**call.options, "weight": of_classes})
+    return call, tensors
 
 
 def gradients(
@@ -74,26 +88,31 @@ def refuse_nan(call: RowCall, tensors: Sequence[Tensor]) -> None:
 def _of_rows(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
     operands = [_widened(t, call) if t.dtype.is_floating_point else t for t in tensors]
     if call.weight is None:
-        return call.loss.reference(*operands, **call.options)
+        return nans.shown(call.loss.reference(*operands, **call.options), _rows(call, operands))
     # Selected outside and inside, for the reasons below.
     counts = (call.weight != 0).expand(call.shape)
     operands = [
         t if name in call.loss.shared else torch.where(_along_rows(counts, t), t, 0)
         for name, t in zip(call.names, operands, strict=True)
     ]
-    value = call.loss.reference(*operands, **call.options)
+    value = nans.shown(call.loss.reference(*operands, **call.options), _rows(call, operands))
     return torch.where(counts, call.weight * value, 0.0)
+
+
+def _rows(call: RowCall, tensors: Sequence[Tensor]) -> list[Tensor]:
+    """The tensors that have a row for each value."""
+    return [t for n, t in zip(call.names, tensors, strict=True) if n not in call.loss.shared]
 
 
 def _along_rows(counts: Tensor, tensor: Tensor) -> Tensor:
     return counts if tensor.dim() == counts.dim() else counts.unsqueeze(-1)
 
 
-def _counted(call: RowCall, tensors: Sequence[Tensor]) -> float | Tensor:
+def _counted(call: RowCall, tensors: Sequence[Tensor]) -> float | Tensor | None:
     """The denominator; if the loss decides what a row counts, their sum."""
-    if call.denominator is not None:
+    if not call.counts_rows:
         return call.denominator
-    assert call.loss.counts is not None  # who has no denominator has counts
+    assert call.loss.counts is not None
     target, options = tensors[1], call.options
     counts = call.loss.counts(target, options["weight"], options["ignore_index"])
     weighted = counts if call.weight is None else reduce.product(counts, call.weight)
@@ -101,7 +120,7 @@ def _counted(call: RowCall, tensors: Sequence[Tensor]) -> float | Tensor:
 
 
 def _of_elements(call: Call, tensors: Sequence[Tensor]) -> Tensor:
-    operands = torch.broadcast_tensors(*(_widened(tensor, call) for tensor in tensors))
+    operands = tuple(_widened(tensor, call) for tensor in tensors)
     domains = [call.domains[name] for name in call.names]
     if call.weight is None:
         return _guarded(call, operands)
@@ -119,11 +138,13 @@ def _guarded(call: Call, operands: Sequence[Tensor]) -> Tensor:
     """The formula; nan where an domain is left that is to be kept to."""
     formula = _of_complex if call.dtype.is_complex else Call.formula
     value = formula(call, tuple(operands))
+    if value.shape != call.shape:  # a formula need not look at all of its tensors
+        value = value.expand(call.shape)
     for name, operand in zip(call.names, operands, strict=True):
         domain = call.domains[name]
         if call.refuses(domain):
             value = torch.where(domain.contains(operand), value, math.nan)
-    return value
+    return nans.shown(value, operands)
 
 
 def _of_complex(call: Call, operands: tuple[Tensor, ...]) -> Tensor:

@@ -195,15 +195,27 @@ def machine() -> Any:
     """This processor, its code beside its constants: numba's own takes a 64-bit address for each
     time that one is read, and a kernel has more of them than registers.
     """
-    from llvmlite import binding as llvm
-
+    cpu, features = _processor()
     return _target().create_target_machine(
-        cpu=llvm.get_host_cpu_name(),
-        features=llvm.get_host_cpu_features().flatten(),
+        cpu=cpu,
+        features=features,
         opt=3,
         reloc="pic",
         codemodel="small",
     )
+
+
+def _processor() -> tuple[str, str]:
+    """Name and features of the processor to compile for: numba's NUMBA_CPU_NAME and
+    NUMBA_CPU_FEATURES, or this one.
+    """
+    from llvmlite import binding as llvm
+
+    name, features = (os.environ.get(f"NUMBA_CPU_{what}") for what in ("NAME", "FEATURES"))
+    if name is None:
+        name = llvm.get_host_cpu_name()
+        features = features or llvm.get_host_cpu_features().flatten()
+    return name, features or ""
 
 
 @cache
@@ -237,13 +249,8 @@ def _toolchain() -> str:
     """What object code depends on beside its text: the processor, LLVM, and what is ours."""
     from importlib.metadata import version
 
-    from llvmlite import binding as llvm
-
     here = Path(__file__).parent
     sources = [
         (here / name).read_text() for name in ("vectormath.py", "intrinsics.py", "kernels.py")
     ]
-    features = llvm.get_host_cpu_features().flatten()
-    return disk.key(
-        version("numba"), version("llvmlite"), llvm.get_host_cpu_name(), features, *sources
-    )
+    return disk.key(version("numba"), version("llvmlite"), *_processor(), *sources)

@@ -8,9 +8,9 @@ from functools import cache
 
 import torch
 from torch import Tensor
-from torch._prims_common import is_non_overlapping_and_dense_or_false as is_dense
 
 from onepass.runtime import memory
+from onepass.runtime.internals import is_dense, is_zero_tensor
 
 Stride = tuple[int, ...]
 
@@ -31,7 +31,7 @@ def is_data(tensor: Tensor) -> bool:
         and tensor.layout is torch.strided
         and tensor.dtype in _DTYPES
         and not tensor.is_neg()
-        and not tensor._is_zerotensor()
+        and not is_zero_tensor(tensor)
     )
 
 

@@ -21,20 +21,35 @@ import torch
 from torch import Tensor
 
 from onepass.errors import DtypeError, ParameterError
-from onepass.runtime import checks
+from onepass.runtime import checks, circumstances
+from onepass.runtime.call import Call, RowCall
 from onepass.runtime.operands import is_data
 
-REDUCTIONS = ("none", "mean", "sum", "batchmean")
+
+def divisor(call: Call | RowCall) -> float:
+    """What the sum is divided by, of a call that does not count its rows."""
+    return (
+        count(call.reduction, call.shape) if call.denominator is None else float(call.denominator)
+    )
 
 
-def count(loss: str, shape: torch.Size, reduction: str) -> float:
+def count(reduction: str, shape: torch.Size) -> float:
     """The denominator where every element counts."""
     if reduction == "mean":
         return float(shape.numel())
     if reduction == "batchmean":
         return float(shape[0]) if shape else 1.0
-    checks.reduction(loss, reduction, REDUCTIONS)
     return 1.0
+
+
+def divided(values: Tensor, reduction: str, denominator: float | Tensor | None) -> Tensor:
+    """The reduced loss of the weighted ones; no size is a number in it, for those who trace it."""
+    if denominator is not None:
+        return values.sum() / denominator
+    if reduction == "mean":
+        return values.mean()
+    total = values.sum()
+    return total / values.shape[0] if reduction == "batchmean" and values.dim() else total
 
 
 def weighting(
@@ -47,12 +62,11 @@ def weighting(
     mask: Tensor | None,
     normalizer: float | Tensor | None,
     counts: bool,
-) -> tuple[Tensor | None, float | Tensor]:
-    """The one weight of every element, and the denominator; both known before the pass.
+) -> tuple[Tensor | None, float | Tensor | None]:
+    """The one weight of every element, and the denominator; None if every element counts.
 
     `counts`: whether the loss's own `weight` does, as that of l1_loss and mse_loss.
     """
-    elements = count(loss, shape, reduction)
     for name, given in (("weight", weight), ("sample_weight", sample_weight), ("mask", mask)):
         if given is not None:
             _check_weight(loss, name, given, shape, device)
@@ -61,10 +75,10 @@ def weighting(
     if normalizer is not None:
         return total, _checked_normalizer(loss, normalizer, reduction)
     if counting is None or reduction in ("none", "sum"):
-        return total, elements
+        return total, None
     if reduction == "batchmean":
         return total, rows_that_count(counting, shape)
-    return total, _sum(counting) * (shape.numel() / max(counting.numel(), 1))
+    return total, _total(counting, shape)
 
 
 def product(a: Tensor | None, b: Tensor | None) -> Tensor | None:
@@ -81,8 +95,19 @@ def rows_that_count(counting: Tensor, shape: torch.Size) -> float | Tensor:
     """How many rows of the batch, the first axis, have an element that counts."""
     if not shape:
         return 1.0
-    rows = (counting != 0).expand(shape).reshape(shape[0], shape[1:].numel())
-    return rows.any(1).sum()
+    rows = (counting != 0).expand(shape)
+    for _ in shape[1:]:
+        rows = rows.sum(-1) > 0  # any() of sharded rows is one yes from each rank
+    return rows.sum()
+
+
+def _total(weight: Tensor, shape: torch.Size) -> Tensor:
+    """The sum of a weight over all the elements that it is broadcast to."""
+    if weight.shape == shape:
+        return _sum(weight)
+    if circumstances.obstacle() is not None:  # the sizes are somebody's to trace
+        return _sum(weight.expand(shape))
+    return _sum(weight) * (shape.numel() / max(weight.numel(), 1))
 
 
 def _sum(weight: Tensor) -> Tensor:
@@ -138,6 +163,4 @@ def _checked_normalizer(loss: str, normalizer: Any, reduction: str) -> float | T
 
 def _is_known(tensor: Tensor) -> bool:
     """Whether its value may be asked for: nothing waits for it, and nothing traces it."""
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
-        return False
-    return not torch._C._len_torch_dispatch_stack() and is_data(tensor)
+    return circumstances.obstacle() is None and is_data(tensor)

@@ -17,8 +17,9 @@ from torch import Tensor
 from onepass.errors import EngineError
 from onepass.runtime import dispatch, eager, memory, native
 from onepass.runtime.call import Call, Prepared, RowCall
+from onepass.runtime.internals import is_dense, is_zero_tensor
 from onepass.runtime.kernels import Recipe
-from onepass.runtime.operands import PLAIN, is_data, is_dense
+from onepass.runtime.operands import PLAIN, is_data
 
 _MOST = 1024  # calls remembered of each loss
 _STRIDED = torch.strided
@@ -203,7 +204,7 @@ def _kind(given: tuple[Any, ...]) -> tuple[Any, ...] | None:
         return None
     kind: list[Any] = [types, given[count:]]
     for tensor in given[:count]:
-        if tensor.layout is not _STRIDED or tensor.is_neg() or tensor._is_zerotensor():
+        if tensor.layout is not _STRIDED or tensor.is_neg() or is_zero_tensor(tensor):
             return None
         kind += tensor.shape, tensor.stride(), tensor.dtype, tensor.is_cpu
     return tuple(kind)

@@ -8,6 +8,7 @@ that say what is wanted.
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from onepass.errors import EngineError
 from onepass.printers import rows as printer
-from onepass.runtime import eager, kernels, memory
+from onepass.runtime import eager, kernels, memory, nans, reduce
 from onepass.runtime.call import RowCall
 from onepass.runtime.kernels import Recipe
 from onepass.runtime.operands import dtype_name, number, quotient
@@ -72,14 +73,15 @@ def value(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
     return reduced(call, tensors, launch(tensors), divisor)
 
 
-def values(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
-    """The unreduced loss."""
+def values(call: RowCall, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+    """The unreduced loss, and the rows in which it is nan, if there are any."""
     out = torch.empty(call.shape, dtype=call.dtype, device="cpu")
     launch = _launch(call, tensors, each=True)
     if not launch.alone:
         denominator(call, tensors)
-    reduced(call, tensors, launch(tensors, out=out), 1.0)
-    return out
+    total = launch(tensors, out=out)
+    reduced(call, tensors, total, 1.0)
+    return out, nans.lost(out, tensors) if math.isnan(total) else None
 
 
 def value_and_gradients(
@@ -90,25 +92,34 @@ def value_and_gradients(
     divisor = 1.0 if launch.alone else denominator(call, tensors)
     written = _gradient_memory(launch.operands or tensors, wanted)
     total = launch(tensors, quotient(upstream, divisor), written)
-    return reduced(call, tensors, total, divisor), written
+    value = reduced(call, tensors, total, divisor)
+    if math.isnan(total):
+        nans.show(written, nans.lost(values(call.anew(), tensors)[0], tensors))
+    return value, written
 
 
 def gradients(
-    call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor
+    call: RowCall,
+    tensors: Sequence[Tensor],
+    wanted: Sequence[bool],
+    upstream: Tensor,
+    lost: Tensor | None,
 ) -> Gradients:
-    """The gradients of the unreduced loss: slopes times upstream."""
+    """The gradients of the unreduced loss: slopes times upstream; nan where it is lost."""
     plan = call.loss.plan(call, tensors)
     launch = _launched(call, plan, times_upstream(call, upstream), tuple(wanted))
     written = _gradient_memory(launch.operands, wanted)
     launch(tensors, 1.0, written)
+    if lost is not None:
+        nans.show(written, lost)
     return written
 
 
 def recipe(call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> Recipe | None:
     """How native.cpp runs a reduced call; None if there is more to do than to run a kernel."""
     plan = _plan(call, tensors)
-    divisor = 1.0 if plan.flags.get("ALONE") else call.denominator
-    if divisor is None:
+    alone = plan.flags.get("ALONE", False)
+    if call.counts_rows and not alone:
         return None
     kernel = _kernel(call, plan, weighted=False, wanted=tuple(wanted), each=False)
     names = _arguments(plan.kernel)
@@ -121,7 +132,7 @@ def recipe(call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> 
         needs=tuple(needed.values()),
         operands=tuple(needed),
         gradients=tuple(slots[k] if need else -1 for k, need in enumerate(wanted)),
-        divisor=float(divisor),
+        divisor=1.0 if alone else reduce.divisor(call),
         dtype=call.dtype,
     )
 
@@ -145,7 +156,7 @@ def _launch(
 def _plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
     """The loss's, which may find out by itself what the mean of few rows divides by."""
     plan = call.loss.plan(call, tensors)
-    if call.denominator is None and call.shape.numel() <= ALONE and "ALONE" in plan.flags:
+    if call.counts_rows and call.shape.numel() <= ALONE and "ALONE" in plan.flags:
         plan = plan._replace(flags={**plan.flags, "ALONE": True})
     return plan
 
@@ -177,10 +188,10 @@ def _launched(
 
 def denominator(call: RowCall, tensors: Sequence[Tensor]) -> float:
     """What the mean divides by. Where a kernel cannot, labels out of range are refused here."""
-    counted = 1.0
-    if call.loss.tally is not None and (call.denominator is None or call.loss.refuse is None):
+    counted = math.nan
+    if call.loss.tally is not None and (call.counts_rows or call.loss.refuse is None):
         counted = call.loss.tally(call, tensors)
-    return counted if call.denominator is None else float(call.denominator)
+    return counted if call.counts_rows else reduce.divisor(call)
 
 
 def reduced(call: RowCall, tensors: Sequence[Tensor], total: float, divisor: float) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 import statistics
@@ -21,7 +22,7 @@ from rich.text import Text
 
 import onepass
 from onepass.guide import demo
-from onepass.guide.demo import known
+from onepass.guide.demo import known, steps
 from onepass.guide.demo.task import Metric
 from onepass.guide.demo.training import Run
 
@@ -65,12 +66,16 @@ def known_numbers(checked: Sequence[known.Checked]) -> Text:
 
 
 def table(results: Sequence[demo.Result]) -> Table:
-    """A row a loss: how it fell, what came of its task, and how it compares with torch.nn."""
+    """A row a loss: how it fell, what came of its task, and how it compares with torch.nn.
+
+    That is the time of many elements, and the largest difference of value or gradient at any step.
+    """
     millions = results[0].race.elements / 1e6
     shown = Table(box=box.HORIZONTALS, show_lines=True, header_style="bold", pad_edge=False)
     shown.add_column("loss\nwhile it trains", min_width=NAME, no_wrap=True)
     shown.add_column("task\nmetric on held-out data", ratio=1)
-    shown.add_column(f"torch.nn → onepass\n{millions:.3g}M elements", justify="right", no_wrap=True)
+    compared = f"torch.nn → onepass\n{millions:.3g}M elements\nvalue and gradient\nof every step"
+    shown.add_column(compared, justify="right", no_wrap=True)
     for result in results:
         shown.add_row(falling(result), outcome(result), comparison(result))
     return shown
@@ -99,13 +104,16 @@ def fold(name: str) -> str:
 
 
 def sparkline(values: Sequence[float], width: int) -> str:
-    """The values as bars, each the mean of its share of the steps."""
+    """The values as bars, each the mean of its share of the steps; a dot if it is not finite."""
     width = min(width, len(values))
     cuts = [len(values) * i // width for i in range(width + 1)]
     means = [statistics.mean(values[start:end]) for start, end in pairwise(cuts)]
-    low, high = min(means), max(means)
+    finite = [mean for mean in means if math.isfinite(mean)] or [0.0]
+    low, high = min(finite), max(finite)
     unit = (len(BARS) - 1) / (high - low or 1)
-    return "".join(BARS[round((mean - low) * unit)] for mean in means)
+    return "".join(
+        BARS[round((mean - low) * unit)] if math.isfinite(mean) else "·" for mean in means
+    )
 
 
 def outcome(result: demo.Result) -> Text:
@@ -132,33 +140,39 @@ def direction(metric: Metric) -> str:
 
 
 def comparison(result: demo.Result) -> Text:
-    """How many times as fast, the median lap of each, and how far the trajectories part."""
+    """How many times as fast, the median lap of each, and how far the losses are apart."""
     race = result.race
     theirs, ours = (1e3 * statistics.median(laps) for laps in (race.theirs, race.ours))
-    return Text.assemble(
+    text = Text.assemble(
         (f"{race.speedup:.1f}x", f"bold {'green' if race.speedup >= 1 else 'red'}"),
         f"\n{theirs:.0f} → {ours:.0f} ms\n",
-        (apart(result.difference), "dim"),
+        (apart(result.difference.largest), "dim"),
         (" ✓", "green") if result.agrees else (" ✗", "bold red"),
     )
+    if not result.learns_the_same:
+        metric = f"{result.theirs.after:{result.task.metric.format}}"
+        text.append(f"\ntorch.nn's metric {metric}", "red")
+    return text
 
 
 def apart(difference: float) -> str:
-    """How far two trajectories part, in words."""
+    """A difference of value or gradient, in words."""
     return f"{difference:.0e} apart" if difference else "identical"
 
 
 def summary(results: Sequence[demo.Result]) -> Text:
-    """One line on all losses."""
+    """A few lines on all losses: what was compared, and how fast they are."""
     agreeing = sum(result.agrees for result in results)
-    worst = max(result.difference for result in results)
-    bound = f"at most {apart(worst)}" if worst else apart(worst)
+    worst = steps.largest(result.difference.largest for result in results)
+    metrics = steps.largest(result.metric_difference for result in results)
     faster = statistics.geometric_mean(result.race.speedup for result in results)
     return Text.assemble(
         ("✓ ", "green") if agreeing == len(results) else ("✗ ", "bold red"),
-        f"{agreeing} of {len(results)} losses train as with torch.nn ({bound}), at ",
+        f"{agreeing} of {len(results)} losses train as with torch.nn: on the same parameters, "
+        f"value and gradient of every step differ by at most {worst:.0e}; after a run of each, "
+        f"the metrics differ by at most {metrics:.1%} of what training gains. At ",
         (f"{faster:.1f}x", "bold"),
-        f" its speed on {torch.get_num_threads()} threads (geometric mean)",
+        f" the speed of torch.nn on {torch.get_num_threads()} threads (geometric mean).",
     )
 
 
@@ -201,14 +215,19 @@ def known_row(row: known.Checked) -> dict[str, object]:
 
 
 def loss_row(result: demo.Result) -> dict[str, object]:
-    """The runs and the race of one loss."""
+    """The runs and the race of one loss, and how far it is from torch.nn's."""
     task = result.task
     row = {
         "loss": task.loss,
         "task": task.about,
         "arguments": {name: plain(value) for name, value in task.arguments.items()},
         "metric": {"name": task.metric.name, "better": task.metric.better},
-        "difference": result.difference,
+        "agrees": result.agrees,
+        "difference": {
+            "value": result.difference.value,
+            "gradient": result.difference.gradient,
+            "metric": result.metric_difference,
+        },
         "torch": run_row(result.theirs),
         "onepass": run_row(result.ours),
         "race": {
@@ -224,7 +243,7 @@ def loss_row(result: demo.Result) -> dict[str, object]:
 
 
 def run_row(run: Run) -> dict[str, object]:
-    """The metric, and every so many points of the trajectory."""
+    """The metric before and after, and every so many points of the trajectory."""
     every = -(-len(run.trajectory) // KEPT)
     return {
         "metric_before": run.before,

@@ -20,7 +20,7 @@ from onepass.define import REAL, Domain, Pointwise, Rowwise
 from onepass.errors import ParameterError
 from onepass.guide.names import function_of, parameters_of
 from onepass.guide.plot.sections import Axis, Section, section_of
-from onepass.runtime import checks
+from onepass.runtime import keywords
 from onepass.runtime.dispatch import checking, engine
 
 MOST = 8  # curves that can be told apart
@@ -147,11 +147,11 @@ def curves_of(loss: Pointwise | Rowwise, given: Mapping[str, Any]) -> list[Curve
     """A curve for every combination of the settings given and of what is drawn without them."""
     defaults = drawable(loss)
     held = section_of(loss, defaults).held
-    checks.unknown_options(loss.name, given, (*defaults, *held))
+    keywords.unknown(loss.name, given, (*defaults, *held))
     families = {name: _listed(loss.name, name, value) for name, value in given.items()}
     for name in families.keys() & {*held, *getattr(loss, "optional", ())}:
         for value in families[name]:
-            checks.parameter(loss.name, name, value, REAL)
+            keywords.parameter(loss.name, name, value, REAL)
     found = []
     for options in _combinations(
         {name: (value,) for name, value in defaults.items()}

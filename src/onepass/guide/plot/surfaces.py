@@ -14,7 +14,7 @@ from onepass.define import Pointwise, Rowwise, catalogue
 from onepass.errors import ParameterError
 from onepass.guide.plot import draw
 from onepass.guide.plot.curves import drawable, seen, unreduced
-from onepass.runtime import checks
+from onepass.runtime import keywords
 from onepass.runtime.dispatch import engine
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def figure(loss: Pointwise | Rowwise, given: Mapping[str, Any], width: str) -> F
     """Filled contours of the value and of the size of the gradient by the input."""
     surface = _surface_of(loss)
     defaults = drawable(loss)
-    checks.unknown_options(loss.name, given, tuple(defaults))
+    keywords.unknown(loss.name, given, tuple(defaults))
     settings = defaults | dict(given)
     positions, places = surface.points()
     drawn, panels = draw.canvas(width)

@@ -49,14 +49,14 @@ def evaluate(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float, *weighting: Any
 ) -> Prepared:
     """The loss of pairs of vectors and their labels."""
-    loss.settings({"margin": margin})
-    input1, input2 = vectors.alike(_NAME, ("input1", "input2"), (input1, input2))
+    options = loss.checked({"margin": margin})
+    (input1, input2), dtype = vectors.alike(_NAME, ("input1", "input2"), (input1, input2))
     if input1.dtype.is_complex:
         raise DtypeError(
             f"{_NAME}: tensors must be real, got {input1.dtype}. Write torch.view_as_real(...)."
         )
     labels = _labels(input1, target)
-    return loss.call((input1, input2, labels), {"margin": float(margin)}, *weighting)
+    return loss.call((input1, input2, labels), options, *weighting, dtype=dtype)
 
 
 def _labels(input: Tensor, target: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from onepass.define import NONNEGATIVE, POSITIVE, PROBABILITY, Card, Rowwise, wi
 from onepass.rowwise import labels
 from onepass.rowwise.cross_entropy import cpu, reference
 from onepass.rowwise.tally import tally
+from onepass.runtime import keywords
 from onepass.runtime.call import Prepared
 from onepass.runtime.remember import remembered
 
@@ -35,9 +36,9 @@ _CARD = Card(
     sources=("Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",),
 )
 OPTIONS = {
-    "ignore_index": labels.check_index,
+    "ignore_index": keywords.index,
     "label_smoothing": within(PROBABILITY),
-    "dim": labels.check_index,
+    "dim": keywords.index,
     "z_loss": within(NONNEGATIVE),
     "softcap": within(POSITIVE, or_none=True),
 }
@@ -64,12 +65,16 @@ def evaluate(
     *weighting: Any,
 ) -> Prepared:
     """The loss of logits, given class indices, or class probabilities of the logits' shape."""
-    options: dict[str, Any] = {
-        "label_smoothing": label_smoothing,
-        "z_loss": z_loss,
-        "softcap": softcap,
-    }
-    of_labels.settings(options | {"ignore_index": ignore_index})
+    options = of_labels.checked(
+        {
+            "ignore_index": ignore_index,
+            "label_smoothing": label_smoothing,
+            "dim": dim,
+            "z_loss": z_loss,
+            "softcap": softcap,
+        }
+    )
+    ignore_index, dim = options.pop("ignore_index"), options.pop("dim")
     input = labels.scores("cross_entropy", input)
     axis = labels.class_axis("cross_entropy", input, dim)
     labels.check_class_weight("cross_entropy", weight, input.shape[axis], input.device)

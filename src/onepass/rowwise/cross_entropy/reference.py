@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import logsigmoid
+
+from onepass.rowwise.labels import at_label
+from onepass.runtime import sharded
 
 
 def of_labels(
@@ -19,13 +21,13 @@ def of_labels(
 ) -> Tensor:
     """The loss of each row, given the index of its class; 0 where that is ignored."""
     kept = target != ignore_index
-    label = torch.where(kept, target, 0).to(torch.int64).unsqueeze(-1)
-    share = None if weight is None else weight.expand(input.shape).gather(-1, label).squeeze(-1)
+    label = torch.where(kept, target, 0).to(torch.int64)
+    share = None if weight is None else weight[label.unsqueeze(-1)].squeeze(-1)
     if share is not None and not label_smoothing and not z_loss:
         kept = kept & (share != 0)  # nothing but its class counts in a row
     logits = _capped(torch.where(kept.unsqueeze(-1), input, 0.0), softcap)
     surprise = _surprise(_finite(logits))
-    of_label = surprise.gather(-1, label).squeeze(-1)
+    of_label = at_label(surprise, label)
     if share is not None:
         of_label = of_label * share.to(logits.dtype)
     value = (1 - label_smoothing) * of_label
@@ -58,14 +60,15 @@ def _surprise(logits: Tensor) -> Tensor:
     """The negative logarithm of each class's probability. That of the likeliest one comes from the
     sum of the others, so that it does not cancel however sure it is.
     """
-    top = logits.argmax(-1, keepdim=True)
-    others = logits.scatter(-1, top, -torch.inf)
-    alone = (others == -torch.inf).all(-1, keepdim=True)
-    others = torch.where(alone, 0.0, others)
-    highest = logits.gather(-1, top)
-    ahead = highest - torch.logsumexp(others, -1, keepdim=True)
-    sure = torch.where(alone, highest - highest, -logsigmoid(ahead))
-    return (-torch.log_softmax(logits, -1)).scatter(-1, top, sure)
+    logits = sharded.with_values(logits)
+    behind = logits - logits.detach().amax(-1, keepdim=True)
+    place = sharded.places(logits)
+    first = torch.where(behind == 0, place, logits.shape[-1]).amin(-1, keepdim=True)
+    likeliest = place == first
+    size = torch.log(sharded.total(torch.exp(behind)))
+    top = sharded.total(torch.where(likeliest, behind, 0.0))  # 0, with its slope
+    others = sharded.total(torch.where(likeliest, 0.0, torch.exp(behind - top)))
+    return torch.where(likeliest, torch.log1p(others), size - behind)
 
 
 def _capped(logits: Tensor, softcap: float | None) -> Tensor:
@@ -83,7 +86,7 @@ def _sum(values: Tensor, weight: Tensor | None) -> Tensor:
     """Over the classes; one without weight counts nothing, whatever it holds."""
     if weight is not None:
         values = torch.where(weight == 0, 0.0, weight.to(values.dtype) * values)
-    return values.sum(-1)
+    return sharded.total(values).squeeze(-1)
 
 
 def _squared(logits: Tensor, z_loss: float) -> Tensor | float:

@@ -15,7 +15,7 @@ from onepass.errors import ShapeError
 from onepass.rowwise import cross_entropy, labels
 from onepass.rowwise.linear_cross_entropy import cpu, reference
 from onepass.rowwise.tally import tally
-from onepass.runtime import checks
+from onepass.runtime import checks, keywords
 from onepass.runtime.call import RowCall
 
 _NAME = "linear_cross_entropy"
@@ -41,15 +41,21 @@ def _tally(call: RowCall, tensors: Sequence[Tensor]) -> float:
     return tally(call, (linear_weight.t(), target))
 
 
+def _index(loss: str, name: str, given: Any) -> int:
+    """torch's default here is None, which means that of cross_entropy."""
+    return -100 if given is None else keywords.index(loss, name, given)
+
+
+_OPTIONS = cross_entropy.OPTIONS | {"ignore_index": _index}
 _TENSORS = ("input", "target", "linear_weight", "linear_bias")
 of_labels = Rowwise(
     _NAME, _TENSORS, reference.of_labels, None,
-    cross_entropy.OPTIONS, _CARD, counts=labels.counts, tally=_tally, engine=cpu,
+    _OPTIONS, _CARD, counts=labels.counts, tally=_tally, engine=cpu,
     shared=("linear_weight", "linear_bias"),
 )  # fmt: skip
 of_probabilities = Rowwise(
     _NAME, _TENSORS, reference.of_probabilities, None,
-    cross_entropy.OPTIONS, _CARD, engine=cpu, shared=("linear_weight", "linear_bias"),
+    _OPTIONS, _CARD, engine=cpu, shared=("linear_weight", "linear_bias"),
 )  # fmt: skip
 
 
@@ -59,7 +65,7 @@ def evaluate(
     target: Tensor,
     linear_bias: Tensor | None,
     weight: Tensor | None,
-    ignore_index: int,
+    ignore_index: int | None,
     label_smoothing: float,
     z_loss: float,
     softcap: float | None,
@@ -70,41 +76,49 @@ def evaluate(
     linear_weight = labels.scores(_NAME, linear_weight, "linear_weight")
     bias = () if linear_bias is None else (labels.scores(_NAME, linear_bias, "linear_bias"),)
     _check_layer(input, linear_weight, *bias)
-    options = {"label_smoothing": label_smoothing, "z_loss": z_loss, "softcap": softcap}
-    of_labels.settings(options | {"ignore_index": ignore_index})
+    options = of_labels.checked(
+        {
+            "ignore_index": ignore_index,
+            "label_smoothing": label_smoothing,
+            "z_loss": z_loss,
+            "softcap": softcap,
+        }
+    )
+    skipped: int = options.pop("ignore_index")
     labels.check_class_weight(_NAME, weight, linear_weight.shape[0], input.device)
     shape, axis = (*input.shape[:-1], *linear_weight.shape[:-1]), input.dim() - 1
-    mass = labels.probabilities(_NAME, input, target, shape, ignore_index)
+    mass = labels.probabilities(_NAME, input, target, shape, skipped)
     if mass is None:
         target = labels.check_labels(_NAME, input, target, axis, shape=shape)
     if linear_weight.dim() > 2:  # as many losses as the axes between: their logits, as a whole
         return cross_entropy.evaluate(
-            _logits(input, linear_weight, *bias), target, weight, ignore_index,
+            _logits(input, linear_weight, *bias), target, weight, skipped,
             label_smoothing, axis, z_loss, softcap, *weighting,
         )  # fmt: skip
     options["weight"] = weight
     if mass is not None:
         return of_probabilities.evaluate((input, mass, linear_weight, *bias), options, *weighting)
-    options["ignore_index"] = ignore_index
+    options["ignore_index"] = skipped
     return of_labels.evaluate((input, target, linear_weight, *bias), options, *weighting)
 
 
 def _check_layer(input: Tensor, linear_weight: Tensor, linear_bias: Tensor | None = None) -> None:
     checks.device(_NAME, "linear_weight", linear_weight, input.device)
-    given = f"got {tuple(linear_weight.shape)} for input {tuple(input.shape)}."
     if not input.dim() or linear_weight.dim() < 2 or input.shape[-1] != linear_weight.shape[-1]:
         raise ShapeError(
             f"{_NAME}: `linear_weight` must be (classes, features) for input (..., features); "
-            f"{given}{_transposed_hint(input, linear_weight)}"
+            f"{_shapes(input, linear_weight)}{_transposed_hint(input, linear_weight)}"
         )
     if not linear_weight.shape[0]:
         raise ShapeError(
-            f"{_NAME}: `linear_weight` must have at least one class, on axis 0; {given}"
+            f"{_NAME}: `linear_weight` must have at least one class, on axis 0; "
+            f"{_shapes(input, linear_weight)}"
         )
     if linear_weight.dim() > 2 and input.dim() != 2:
         raise ShapeError(
             f"{_NAME}: with `linear_weight` (classes, d1, ..., features) input must be "
-            f"(N, features); {given} Write input.reshape(-1, {input.shape[-1]})."
+            f"(N, features); {_shapes(input, linear_weight)} "
+            f"Write input.reshape(-1, {input.shape[-1]})."
         )
     if linear_bias is None:
         return
@@ -114,6 +128,10 @@ def _check_layer(input: Tensor, linear_weight: Tensor, linear_bias: Tensor | Non
             f"{_NAME}: `linear_bias` must be {tuple(linear_weight.shape[:-1])}, as linear_weight "
             f"without its last axis; got {tuple(linear_bias.shape)}."
         )
+
+
+def _shapes(input: Tensor, linear_weight: Tensor) -> str:
+    return f"got {tuple(linear_weight.shape)} for input {tuple(input.shape)}."
 
 
 def _transposed_hint(input: Tensor, linear_weight: Tensor) -> str:

@@ -45,13 +45,13 @@ def value(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
     return rows.reduced(call, tensors, total, denominator)
 
 
-def values(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
-    """The unreduced loss."""
+def values(call: RowCall, tensors: Sequence[Tensor]) -> tuple[Tensor, None]:
+    """The unreduced loss; a nan in it shows in its gradients by itself."""
     rows.denominator(call, tensors)
     out = torch.zeros(call.shape.numel(), dtype=call.dtype, device="cpu")
     for chunk in _chunks(call, tensors, call.weight):
-        out[chunk.rows] = rows.values(chunk.call, (chunk.logits, chunk.target))
-    return out.reshape(call.shape)
+        out[chunk.rows] = rows.values(chunk.call, (chunk.logits, chunk.target))[0]
+    return out.reshape(call.shape), None
 
 
 def value_and_gradients(
@@ -65,9 +65,14 @@ def value_and_gradients(
 
 
 def gradients(
-    call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor
+    call: RowCall,
+    tensors: Sequence[Tensor],
+    wanted: Sequence[bool],
+    upstream: Tensor,
+    lost: Tensor | None,
 ) -> Gradients:
     """The gradients of the unreduced loss: slopes times upstream."""
+    del lost
     weight = rows.times_upstream(call, upstream)
     return _accumulated(call, tensors, wanted, weight, 1.0)[1]
 

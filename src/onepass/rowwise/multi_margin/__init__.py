@@ -10,20 +10,23 @@ from onepass.define import REAL, Card, Rowwise, within
 from onepass.errors import ParameterError
 from onepass.rowwise import labels
 from onepass.rowwise.multi_margin import cpu, reference
+from onepass.runtime import keywords
 from onepass.runtime.call import Prepared
 from onepass.runtime.remember import remembered
 
 _NAME = "multi_margin_loss"
 
 
-def _check_power(loss: str, name: str, given: Any) -> None:
-    if isinstance(given, bool) or not isinstance(given, int | float) or given not in (1, 2):
+def _power(loss: str, name: str, given: Any) -> float:
+    power = keywords.number(given)
+    if power not in (1, 2):
         raise ParameterError(f"{loss}: `{name}` must be 1 or 2, got {given!r:.60}.")
+    return power
 
 
 of_labels = Rowwise(
     _NAME, ("input", "target"), reference.of_labels, cpu.plan,
-    {"p": _check_power, "margin": within(REAL)},
+    {"p": _power, "margin": within(REAL)},
     Card(
         task="classification",
         input="scores",
@@ -56,8 +59,7 @@ def evaluate(
     *weighting: Any,
 ) -> Prepared:
     """The loss of scores, given class indices."""
-    options: dict[str, Any] = {"p": p, "margin": margin}
-    of_labels.settings(options)
+    options = of_labels.checked({"p": p, "margin": margin})
     input = labels.scores(_NAME, input)
     input = _batched_as(target, input)
     axis = labels.class_axis(_NAME, input, 1)
@@ -73,9 +75,9 @@ def _batched_as(target: Any, input: Tensor) -> Tensor:
     single number is the score of an only class.
     """
     input = input if input.dim() else input.unsqueeze(0)
-    if isinstance(target, Tensor) and input.shape[:-1].numel() == 1:
-        if input.dim() == 1 and tuple(target.shape) == (1,):
-            return input.unsqueeze(0)
-        if input.dim() == 2 and not target.dim():
-            return input.squeeze(0)
+    axes = (input.dim(), target.dim()) if isinstance(target, Tensor) else ()
+    if axes == (1, 1) and target.shape[0] == 1:
+        return input.unsqueeze(0)
+    if axes == (2, 0) and input.shape[0] == 1:
+        return input.squeeze(0)
     return input

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from onepass.define import Rowwise
 from onepass.errors import DtypeError, ShapeError
 from onepass.pointwise.binary import multilabel_soft_margin_loss as of_elements
 from onepass.rowwise.multilabel_soft_margin import reference
-from onepass.runtime import checks, eager
+from onepass.runtime import checks, circumstances, eager, reduce
+from onepass.runtime.call import Call, RowCall
 
 _NAME = "multilabel_soft_margin_loss"
 _TENSORS = ("input", "target")
@@ -25,15 +27,14 @@ class _MeanOfElements(Rowwise):
     ) -> Tensor:
         """The loss of checked tensors of one shape, rows last."""
         call, tensors = self.call(tensors, options, *weighting)
-        if call.reduction == "none":
+        if call.reduction == "none" or circumstances.obstacle() is not None:
             return eager.evaluate(call, tensors)
-        assert call.denominator is not None  # every row counts as its weights say
         return of_elements.evaluate(
             tensors,
             {},
             weight=options["weight"],
             sample_weight=None if call.weight is None else call.weight.unsqueeze(-1),
-            normalizer=call.denominator * tensors[0].shape[-1],
+            normalizer=_rows(call) * tensors[0].shape[-1],
         )
 
 
@@ -43,17 +44,31 @@ of_rows = _MeanOfElements(_NAME, _TENSORS, reference.of_rows, None, {}, of_eleme
 
 def evaluate(input: Tensor, target: Tensor, weight: Tensor | None, *weighting: Any) -> Tensor:
     """The loss of logits, given for each label whether it holds."""
-    tensors = _of_one_shape(input, target)
+    shape, dtype = checks.agreement(_NAME, _TENSORS, (input, target))
+    tensors = _of_one_shape(input, target, shape)
     if weight is not None:
         _check_weight(weight, tensors[0])
-    return of_rows.evaluate(tensors, {"weight": weight}, *weighting)
+    value = of_rows.evaluate(tensors, {"weight": weight}, *weighting)
+    widened = tensors[0].dtype is not input.dtype and not torch.is_autocast_enabled(
+        value.device.type
+    )
+    return value.to(dtype) if widened else value
 
 
-def _of_one_shape(input: Tensor, target: Tensor) -> tuple[Tensor, ...]:
-    shape, _ = checks.agreement(_NAME, _TENSORS, (input, target))
+def _rows(call: Call | RowCall) -> float | Tensor:
+    """What the sum over the rows is divided by."""
+    if call.denominator is None:
+        return reduce.count(call.reduction, call.shape)
+    return call.denominator
+
+
+def _of_one_shape(input: Tensor, target: Tensor, shape: torch.Size) -> tuple[Tensor, ...]:
+    """Where one is broadcast, half types are widened: its gradient is a sum, to be rounded once."""
     if not shape:
         raise ShapeError(f"{_NAME}: `input` must have an axis of labels, got a single number.")
-    return input.expand(shape), target.expand(shape)
+    if input.shape == target.shape:
+        return input, target
+    return tuple((t.float() if t.dtype.itemsize == 2 else t).expand(shape) for t in (input, target))
 
 
 def _check_weight(weight: Tensor, input: Tensor) -> None:

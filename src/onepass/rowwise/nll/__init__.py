@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from onepass.define import Card, Rowwise
 from onepass.rowwise import labels
 from onepass.rowwise.nll import cpu, reference
 from onepass.rowwise.tally import tally
+from onepass.runtime import internals, keywords
 from onepass.runtime.call import Prepared
 from onepass.runtime.remember import remembered
 
@@ -20,12 +20,13 @@ _NAME = "nll_loss"
 def _torchs(
     input: Tensor, target: Tensor, reduction: int, weight: Tensor | None, ignore_index: int
 ) -> Tensor:
-    return torch._C._nn.nll_loss_nd(input, target, weight, reduction, ignore_index)  # type: ignore[attr-defined]
+    assert internals.nll_loss is not None
+    return internals.nll_loss(input, target, weight, reduction, ignore_index)
 
 
 of_labels = Rowwise(
     _NAME, ("input", "target"), reference.of_labels, cpu.plan,
-    {"ignore_index": labels.check_index, "dim": labels.check_index},
+    {"ignore_index": keywords.index, "dim": keywords.index},
     Card(
         task="classification",
         input="log-probabilities",
@@ -41,7 +42,8 @@ of_labels = Rowwise(
         relatives=("cross_entropy",),
         sources=("Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",),
     ),
-    counts=labels.counts, tally=tally, refuse=labels.refuse_out_of_range, fused=_torchs,
+    counts=labels.counts, tally=tally, refuse=labels.refuse_out_of_range,
+    fused=None if internals.nll_loss is None else _torchs,
 )  # fmt: skip
 
 
@@ -55,10 +57,11 @@ def evaluate(
     *weighting: Any,
 ) -> Prepared:
     """The loss of log-probabilities, given class indices."""
-    of_labels.settings({"ignore_index": ignore_index})
+    options = of_labels.checked({"ignore_index": ignore_index, "dim": dim})
+    dim = options.pop("dim")
     input = labels.scores(_NAME, input)
     axis = labels.class_axis(_NAME, input, dim)
     target = labels.check_labels(_NAME, input, target, axis)
     weight = labels.class_weight(_NAME, weight, input, axis)
-    options = {"weight": weight, "ignore_index": ignore_index}
+    options["weight"] = weight
     return of_labels.call((labels.classes_last(input, axis), target), options, *weighting)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from onepass.rowwise.labels import at_label
+
 
 def of_labels(
     input: Tensor,  # (*rows, classes), log-probabilities
@@ -15,9 +17,9 @@ def of_labels(
 ) -> Tensor:
     """The loss of each row, given the index of its class; 0 where that is ignored."""
     kept = target != ignore_index
-    label = torch.where(kept, target, 0).unsqueeze(-1)
-    surprise = -input.gather(-1, label).squeeze(-1)
+    label = torch.where(kept, target, 0)
+    surprise = -at_label(input, label)
     if weight is not None:
-        share = weight.to(surprise.dtype)[label].squeeze(-1)
+        share = weight.to(surprise.dtype)[label.unsqueeze(-1)].squeeze(-1)
         kept, surprise = kept & (share != 0), share * surprise
     return torch.where(kept, surprise, 0.0)

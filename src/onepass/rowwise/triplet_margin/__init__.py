@@ -9,7 +9,7 @@ from torch import Tensor
 from onepass.define import POSITIVE, REAL, Card, Domain, Rowwise, within
 from onepass.rowwise import vectors
 from onepass.rowwise.triplet_margin import cpu, reference
-from onepass.runtime import checks
+from onepass.runtime import keywords
 from onepass.runtime.call import Prepared
 from onepass.runtime.remember import remembered
 
@@ -38,7 +38,7 @@ OPTIONS = {
     "margin": within(POSITIVE),
     "p": within(NORM),
     "eps": within(REAL),
-    "swap": checks.flag,
+    "swap": keywords.flag,
 }
 loss = Rowwise(_NAME, TENSORS, reference.loss, cpu.plan, OPTIONS, _CARD)
 
@@ -55,7 +55,6 @@ def evaluate(
     *weighting: Any,
 ) -> Prepared:
     """The loss of triplets of vectors."""
-    options = {"margin": margin, "p": p, "eps": eps, "swap": swap}
-    loss.settings(options)
-    tensors = vectors.alike(_NAME, TENSORS, (anchor, positive, negative))
-    return loss.call(tensors, options, *weighting)
+    options = loss.checked({"margin": margin, "p": p, "eps": eps, "swap": swap})
+    tensors, dtype = vectors.alike(_NAME, TENSORS, (anchor, positive, negative))
+    return loss.call(tensors, options, *weighting, dtype=dtype)

@@ -43,15 +43,16 @@ _CARD = Card(
 )
 
 
-def _check_distance(loss: str, name: str, given: Any) -> None:
+def _distance(loss: str, name: str, given: Any) -> Any:
     if given is not None and not callable(given):
         raise ParameterError(
             f"{loss}: `{name}` must be a function of two tensors, or None for the Euclidean "
             f"distance; got {type(given).__name__}: {given!r:.60}."
         )
+    return given
 
 
-_OPTIONS = OPTIONS | {"distance_function": _check_distance}
+_OPTIONS = OPTIONS | {"distance_function": _distance}
 loss = Rowwise(_NAME, TENSORS, reference.of_vectors, norms.plan, _OPTIONS, _CARD)
 of_cosines = Rowwise(_NAME, TENSORS, reference.of_cosines, cosines.plan, _OPTIONS, _CARD)
 _EUCLIDEAN = Known(NORM, eps=1e-6)
@@ -67,7 +68,7 @@ def evaluate(
     *weighting: Any,
 ) -> Tensor:
     """The loss of triplets; in one pass, where a kernel knows the distance."""
-    _check_distance(_NAME, "distance_function", distance_function)
+    _distance(_NAME, "distance_function", distance_function)
     tensors, known = (anchor, positive, negative), _EUCLIDEAN
     if distance_function is not None:
         known = recognised(distance_function, tensors)
@@ -88,13 +89,12 @@ def _of_known(
     swap: bool,
     *weighting: Any,
 ) -> Prepared:
-    options: dict[str, Any] = {"margin": margin, "swap": swap, "eps": eps}
-    loss.settings(options)
-    tensors = vectors.alike(_NAME, TENSORS, (anchor, positive, negative))
+    options = loss.checked({"margin": margin, "swap": swap, "eps": eps})
+    tensors, dtype = vectors.alike(_NAME, TENSORS, (anchor, positive, negative))
     if stage == COSINE:
-        return of_cosines.call(tensors, options, *weighting)
+        return of_cosines.call(tensors, options, *weighting, dtype=dtype)
     options |= {"p": p, "squared": stage == SQUARED}
-    return loss.call(tensors, options, *weighting)
+    return loss.call(tensors, options, *weighting, dtype=dtype)
 
 
 def _of_own(
@@ -105,17 +105,17 @@ def _of_own(
     reduction: str,
     *weighting: Any,
 ) -> Tensor:
-    loss.settings({"margin": margin, "swap": swap})
+    options = loss.checked({"margin": margin, "swap": swap})
     vectors.check(_NAME, TENSORS, tensors)
     anchor, positive, negative = tensors
     distances = [distance_function(anchor, positive), distance_function(anchor, negative)]
-    if swap:
+    if options["swap"]:
         distances.append(distance_function(positive, negative))
     _check_distances(distance_function, distances, tensors)
     of_distances = reference.triplet_margin_with_distance_loss
     no_weight = None  # of the loss's own
     return of_distances.evaluate(
-        tuple(distances), {"margin": margin}, reduction, no_weight, *weighting
+        tuple(distances), {"margin": options["margin"]}, reduction, no_weight, *weighting
     )
 
 

@@ -22,6 +22,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from onepass.rowwise.triplet_margin import NORM as POWERS
+from onepass.runtime import circumstances
 from onepass.runtime.operands import is_data
 
 FIRST, SECOND, DIFFERENCE, SIZES, SQUARES = "first", "second", "difference", "sizes", "squares"
@@ -62,7 +63,7 @@ def recognised(function: Any, tensors: Sequence[Any]) -> Known | None:
 
 def _suit(tensors: Sequence[Any]) -> bool:
     """Whether a kernel could take them: plain ones, of the same shape and dtype."""
-    if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
+    if circumstances.obstacle() is not None:
         return False
     first = tensors[0]
     return (

@@ -1,7 +1,8 @@
 """Pairs and triplets: which is more, which are alike.
 
-The embeddings are linear and their rates low. A deeper model makes roundings grow where few pairs
-are within the margin: torch's own trajectories of float32 and float64 part by 3e-3 then.
+The embeddings are linear and their rates low, so that roundings of a run grow little. They may
+turn the gradient of a pair on or off where a distance is computed by the loss and is that of the
+margin: none comes nearer to it than 3.7e-6, which is some forty roundings.
 """
 
 from __future__ import annotations

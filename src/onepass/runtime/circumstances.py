@@ -1,0 +1,31 @@
+"""What is going on around a call: whether tensors are numbers in memory, or are traced, transformed
+or recorded, so that only the definition serves.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from onepass.runtime import internals
+
+_transforms = internals.are_transforms_active
+_modes = internals.dispatch_modes
+_tracing = internals.tracing_state
+
+
+def obstacle() -> str | None:
+    """Why any call must be left to the definition.
+
+    Decided before any storage is touched: under a transform a tensor has none.
+    """
+    if torch.compiler.is_compiling():  # first: what follows cannot be traced
+        return "torch.compile or torch.export is tracing it"
+    if _transforms():
+        return "a torch.func transform is active"
+    if _modes():
+        return "a dispatch mode is active"
+    if _tracing() is not None:
+        return "torch.jit.trace is recording it"
+    if internals.is_forward_mode():
+        return "forward-mode differentiation is active"
+    return None

@@ -1,0 +1,63 @@
+"""Where a loss is nan for what it was given, so is its gradient: a broken prediction must not train
+on.
+
+Derivatives lose a nan by themselves: that of a kink compares, that of a linear loss does not look.
+A loss that is nan of finite numbers, outside of its domain, keeps the slope that it has there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from onepass.runtime import internals
+
+
+def lost(value: Tensor, operands: Sequence[Tensor]) -> Tensor:
+    """Where the unreduced loss is nan, and an operand is not finite.
+
+    Operands broadcast to the value, or are rows of it, along one more axis.
+    """
+    whole = value.isnan()
+    finite = (_of_value(t.isfinite(), value) for t in operands if t.is_floating_point())
+    everything = next(finite)
+    for each in finite:
+        everything = everything & each
+    return whole & ~everything
+
+
+def shown(value: Tensor, operands: Sequence[Tensor]) -> Tensor:
+    """The unreduced loss, whose gradient by every operand is nan where it is lost."""
+    asking = [t for t in operands if t.is_floating_point() and _may_be_differentiated(t)]
+    if not asking:
+        return value
+    broken = lost(value, operands)
+    held = [torch.where(_along(broken, t), t, 0.0) for t in asking]
+    summed = [t.sum(-1) if t.dim() > value.dim() else t for t in held]
+    # Selected inside and outside: what is not lost takes no part in any product with nan.
+    return torch.where(broken, math.nan * sum(summed), value)
+
+
+def show(gradients: Sequence[Tensor | None], broken: Tensor) -> None:
+    """Write nan into finished gradients, where the unreduced loss is lost."""
+    for gradient in gradients:
+        if gradient is not None:
+            gradient.masked_fill_(_along(broken, gradient), math.nan)
+
+
+def _may_be_differentiated(tensor: Tensor) -> bool:
+    """Under a transform a tensor does not say whether it is."""
+    return tensor.requires_grad or internals.are_transforms_active()
+
+
+def _along(broken: Tensor, tensor: Tensor) -> Tensor:
+    """The mask of a value, for elements of the value or for rows of it."""
+    return broken.unsqueeze(-1) if tensor.dim() > broken.dim() else broken
+
+
+def _of_value(holds: Tensor, value: Tensor) -> Tensor:
+    """What holds of elements, for each value: of all elements of its row."""
+    return (~holds).sum(-1) == 0 if holds.dim() > value.dim() else holds
