@@ -132,8 +132,8 @@ def upstream_forgotten(patch):
 def upstream_of_the_first_element_for_all(patch):
     right = cpu.gradients
 
-    def wrong(call, tensors, wanted, upstream):
-        return right(call, tensors, wanted, upstream.flatten()[0].expand(upstream.shape))
+    def wrong(call, tensors, wanted, upstream, lost):
+        return right(call, tensors, wanted, upstream.flatten()[0].expand(upstream.shape), lost)
 
     patch.setattr(cpu, "gradients", wrong)
 
@@ -144,8 +144,8 @@ def sums_in_half_precision(patch):
     def wrong(call, *others):
         value, gradients = right(call, *others)
         if call.dtype.itemsize == 2:
-            values = cpu.values(call, others[0]).flatten()
-            value = folded(torch.add, values) / call.denominator
+            values, _ = cpu.values(call, others[0])
+            value = folded(torch.add, values.flatten()) / reduce.divisor(call)
         return value, gradients
 
     patch.setattr(cpu, "value_and_gradients", wrong)

@@ -61,11 +61,11 @@ def l1_loss(
     return regression.l1_loss.evaluate(
         (input, target),
         {},
-        reduction=legacy_reduction(size_average, reduce, reduction),
-        weight=weight,
-        sample_weight=sample_weight,
-        mask=mask,
-        normalizer=normalizer,
+        legacy_reduction(size_average, reduce, reduction),
+        weight,
+        sample_weight,
+        mask,
+        normalizer,
     )
 
 
@@ -96,11 +96,11 @@ def mse_loss(
     return regression.mse_loss.evaluate(
         (input, target),
         {},
-        reduction=legacy_reduction(size_average, reduce, reduction),
-        weight=weight,
-        sample_weight=sample_weight,
-        mask=mask,
-        normalizer=normalizer,
+        legacy_reduction(size_average, reduce, reduction),
+        weight,
+        sample_weight,
+        mask,
+        normalizer,
     )
 
 
@@ -131,11 +131,11 @@ def huber_loss(
     return regression.huber_loss.evaluate(
         (input, target),
         {"delta": delta},
-        reduction=reduction,
-        weight=weight,
-        sample_weight=sample_weight,
-        mask=mask,
-        normalizer=normalizer,
+        reduction,
+        weight,
+        sample_weight,
+        mask,
+        normalizer,
     )
 
 
@@ -166,10 +166,11 @@ def smooth_l1_loss(
     return regression.smooth_l1_loss.evaluate(
         (input, target),
         {"beta": beta},
-        reduction=legacy_reduction(size_average, reduce, reduction),
-        sample_weight=sample_weight,
-        mask=mask,
-        normalizer=normalizer,
+        legacy_reduction(size_average, reduce, reduction),
+        None,  # no weight of its own
+        sample_weight,
+        mask,
+        normalizer,
     )
 
 
@@ -204,10 +205,11 @@ def gaussian_nll_loss(
     return likelihood.gaussian_nll_loss.evaluate(
         (input, target, variance),
         {"full": full, "eps": eps},
-        reduction=reduction,
-        sample_weight=sample_weight,
-        mask=mask,
-        normalizer=normalizer,
+        reduction,
+        None,  # no weight of its own
+        sample_weight,
+        mask,
+        normalizer,
     )
 
 
@@ -242,10 +244,11 @@ def poisson_nll_loss(
     return likelihood.poisson_nll_loss.evaluate(
         (input, target),
         {"log_input": log_input, "full": full, "eps": eps},
-        reduction=legacy_reduction(size_average, reduce, reduction),
-        sample_weight=sample_weight,
-        mask=mask,
-        normalizer=normalizer,
+        legacy_reduction(size_average, reduce, reduction),
+        None,  # no weight of its own
+        sample_weight,
+        mask,
+        normalizer,
     )
 
 
@@ -279,10 +282,11 @@ def kl_div(
     return divergence.kl_div.evaluate(
         (input, target),
         {"log_target": log_target},
-        reduction=legacy_reduction(size_average, reduce, reduction),
-        sample_weight=sample_weight,
-        mask=mask,
-        normalizer=normalizer,
+        legacy_reduction(size_average, reduce, reduction),
+        None,  # no weight of its own
+        sample_weight,
+        mask,
+        normalizer,
     )
 
 
@@ -315,11 +319,11 @@ def binary_cross_entropy(
     return binary.binary_cross_entropy.evaluate(
         (input, target),
         {},
-        reduction=legacy_reduction(size_average, reduce, reduction),
-        weight=weight,
-        sample_weight=sample_weight,
-        mask=mask,
-        normalizer=normalizer,
+        legacy_reduction(size_average, reduce, reduction),
+        weight,
+        sample_weight,
+        mask,
+        normalizer,
     )
 
 
@@ -353,11 +357,11 @@ def binary_cross_entropy_with_logits(
     return binary.binary_cross_entropy_with_logits.evaluate(
         (input, target, pos_weight),
         {},
-        reduction=legacy_reduction(size_average, reduce, reduction),
-        weight=weight,
-        sample_weight=sample_weight,
-        mask=mask,
-        normalizer=normalizer,
+        legacy_reduction(size_average, reduce, reduction),
+        weight,
+        sample_weight,
+        mask,
+        normalizer,
     )
 
 
@@ -575,10 +579,11 @@ def soft_margin_loss(
     return binary.soft_margin_loss.evaluate(
         (input, target),
         {},
-        reduction=legacy_reduction(size_average, reduce, reduction),
-        sample_weight=sample_weight,
-        mask=mask,
-        normalizer=normalizer,
+        legacy_reduction(size_average, reduce, reduction),
+        None,  # no weight of its own
+        sample_weight,
+        mask,
+        normalizer,
     )
 
 
@@ -654,10 +659,11 @@ def margin_ranking_loss(
     return ranking.margin_ranking_loss.evaluate(
         (input1, input2, target),
         {"margin": margin},
-        reduction=legacy_reduction(size_average, reduce, reduction),
-        sample_weight=sample_weight,
-        mask=mask,
-        normalizer=normalizer,
+        legacy_reduction(size_average, reduce, reduction),
+        None,  # no weight of its own
+        sample_weight,
+        mask,
+        normalizer,
     )
 
 
@@ -688,10 +694,11 @@ def hinge_embedding_loss(
     return ranking.hinge_embedding_loss.evaluate(
         (input, target),
         {"margin": margin},
-        reduction=legacy_reduction(size_average, reduce, reduction),
-        sample_weight=sample_weight,
-        mask=mask,
-        normalizer=normalizer,
+        legacy_reduction(size_average, reduce, reduction),
+        None,  # no weight of its own
+        sample_weight,
+        mask,
+        normalizer,
     )
 
 

@@ -8,9 +8,12 @@ import torch
 
 from onepass.runtime import internals
 
+# What every call asks, and a small one waits for.
+_compiling = torch.compiler.is_compiling
 _transforms = internals.are_transforms_active
 _modes = internals.dispatch_modes
 _tracing = internals.tracing_state
+_forward_mode = internals.is_forward_mode
 
 
 def obstacle() -> str | None:
@@ -18,7 +21,7 @@ def obstacle() -> str | None:
 
     Decided before any storage is touched: under a transform a tensor has none.
     """
-    if torch.compiler.is_compiling():  # first: what follows cannot be traced
+    if _compiling():  # first: what follows cannot be traced
         return "torch.compile or torch.export is tracing it"
     if _transforms():
         return "a torch.func transform is active"
@@ -26,6 +29,6 @@ def obstacle() -> str | None:
         return "a dispatch mode is active"
     if _tracing() is not None:
         return "torch.jit.trace is recording it"
-    if internals.is_forward_mode():
+    if _forward_mode():
         return "forward-mode differentiation is active"
     return None

@@ -23,6 +23,7 @@ _TORCHS = ("none", "mean", "sum")  # torch's C++ enumeration of reductions, from
 _TINY = 16384
 _WIDE = 64 * _TINY  # the same of the scores of that many rows, most of which are only set to 0
 
+_is_autocast_enabled = torch.is_autocast_enabled  # which every call asks
 _engine: ContextVar[str] = ContextVar("onepass_engine", default="auto")
 _checking: ContextVar[bool] = ContextVar("onepass_checking", default=False)
 
@@ -68,7 +69,7 @@ def is_ordinary() -> bool:
         circumstances.obstacle()  # first: what follows cannot be traced
         or _engine.get() != "auto"
         or _checking.get()
-        or torch.is_autocast_enabled("cpu")
+        or _is_autocast_enabled("cpu")
     )
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 
 def _named(path: str, otherwise: Any) -> Any:
@@ -64,7 +65,10 @@ def is_forward_mode() -> bool:
     """Whether forward-mode differentiation is active; if that is not known, every call runs by its
     definition.
     """
-    return getattr(torch.autograd.forward_ad, "_current_level", 0) >= 0
+    try:
+        return forward_ad._current_level >= 0
+    except AttributeError:
+        return True
 
 
 def apply_of(function: type[torch.autograd.Function]) -> Callable[..., Any]:
