@@ -170,7 +170,7 @@ class Pointwise(_Shown):
         self.domains: Mapping[str, Domain] = self.domains_of(self.flags)
         update_wrapper(self, formula)
         self.declares_slope = False  # whether with_slope stands in the formula
-        self.results(self.tensors, self.flags)  # a formula that is none is refused here
+        self.results(self.tensors, self.flags)  # raises FormulaError for an invalid formula
 
     def _read_signature(self, formula: Callable[..., Any]) -> None:
         """Which arguments are tensors, optional tensors, parameters (float), flags (bool)."""
@@ -360,7 +360,7 @@ class Rowwise(_Shown):
     that up on the CPU. `engine` has the functions of runtime.rows; `shared` tensors belong to all
     rows. For a value that is nan `refuse` raises, if a label is why. `fused` may be an operation of
     torch's that is the same loss, called with the tensors, torch's number for the reduction and the
-    options; it serves tiny rows without weights, and raises IndexError for a label that is none.
+    options; it serves tiny rows without weights, and raises IndexError for an out-of-range label.
     """
 
     def __init__(

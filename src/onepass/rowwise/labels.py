@@ -61,7 +61,7 @@ def check_labels(
     shape: tuple[int, ...] | None = None,
     elsewhere: str = "dim={dim}",
 ) -> Tensor:
-    """The class indices as int64; refuse what are none for the rows of the input.
+    """The class indices as int64; refuse a target of the wrong shape or dtype.
 
     A row without a batch may have a target with one, as in torch. `shape` is that of the logits,
     where the input does not hold them; `elsewhere`, what to write for classes on another axis.
@@ -184,7 +184,7 @@ def counts(target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:
 
 
 def refuse_out_of_range(call: RowCall, tensors: Sequence[Tensor]) -> None:
-    """Raise for the first label that is none, of the rows that count."""
+    """Raise for the first out-of-range label of a row that counts."""
     input, target = tensors
     classes, ignore_index = input.shape[-1], call.options.get("ignore_index")
     outside = (target < 0) | (target >= classes)

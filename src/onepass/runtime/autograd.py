@@ -71,8 +71,8 @@ def _gradients_anew(
     """The gradients of a reduced loss, where those made with its value do not serve."""
     if torch.is_grad_enabled() or not _is_one_gradient(upstream):
         return eager.gradients(call, tensors, wanted, upstream)
-    engine, call = call.loss.engine, call.anew()  # saved tensors may come back in another order
-    return engine.value_and_gradients(call, tensors, wanted, upstream.item())[1]
+    call = call.without_launches()  # unpacked tensors may have other strides
+    return call.loss.engine.value_and_gradients(call, tensors, wanted, upstream.item())[1]
 
 
 def _times(gradients: Gradients, factor: float) -> Gradients:

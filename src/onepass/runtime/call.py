@@ -81,8 +81,8 @@ class Call(_Reduced):
         """Which values its arguments may have."""
         return self.loss.domains_of(self.flags)
 
-    def anew(self) -> Call:
-        """The same, of which nothing is kept."""
+    def without_launches(self) -> Call:
+        """This call, which keeps no launches."""
         return self
 
     def refuses(self, domain: Domain) -> bool:
@@ -110,8 +110,8 @@ class RowCall(_Reduced):
         by_loss = self.loss.counts is not None and self.denominator is None
         return by_loss and self.reduction == "mean"
 
-    def anew(self) -> RowCall:
-        """The same, of which nothing is kept: for tensors that may lie in another order."""
+    def without_launches(self) -> RowCall:
+        """This call without its cached launches, for tensors that may have other strides."""
         return replace(self, launches=None)
 
 

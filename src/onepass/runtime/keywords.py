@@ -52,7 +52,7 @@ def parameter(loss: str, name: str, given: Any, domain: Domain) -> float:
 
 
 def index(loss: str, name: str, given: Any) -> Any:
-    """An integer, which may be symbolic; refuse what is none."""
+    """An int, or a symbolic one; ParameterError for anything else."""
     value = number(given)
     if isinstance(value, int | torch.SymInt):
         return value
@@ -84,7 +84,7 @@ def unknown(loss: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
 
 
 def number(given: Any) -> Any:
-    """A number as Python has it; None for what is none. Symbolic numbers stay what they are."""
+    """A Python int or float, or a symbolic one as it is; None if `given` is not a number."""
     if isinstance(given, bool):
         return None
     if type(given) in (int, float) or isinstance(given, torch.SymInt | torch.SymFloat):

@@ -28,7 +28,7 @@ TWO: bool
 INFINITE: bool
 IN_PLACE: bool  # the first tensor becomes its own gradient
 ALONE: bool  # one turn does all, and divides by what its rows count
-CHECKED: bool  # a label that is none makes the loss nan
+CHECKED: bool  # an out-of-range label makes the loss nan
 KEEPS: bool  # an element of a gradient has the precision of the arithmetic
 
 real: Any

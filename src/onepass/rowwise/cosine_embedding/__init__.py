@@ -33,7 +33,7 @@ _CARD = Card(
 
 
 def _refuse_labels(call: RowCall, tensors: Sequence[Tensor]) -> None:
-    """Raise for the first label that is none, if values are checked."""
+    """Raise for the first label that is neither 1 nor -1, if values are checked."""
     if call.checks_values:
         checks.outside(call, "target", tensors[-1], SIGN)
 
