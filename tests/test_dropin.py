@@ -147,6 +147,18 @@ def test_a_buffer_a_parameter_and_a_module_may_have_any_name(name):
         assert module(torch.zeros(2, 3), tensor([0, 1])).item() == pytest.approx(np.log(3))
 
 
+@pytest.mark.parametrize("name", ["loss", "function", "settings", "options", "card", "config"])
+def test_a_module_set_as_an_attribute_is_found_again(name):
+    for every in EVERY:
+        module = every.module(*every.layer)
+        own = torch.nn.Linear(1, 1)
+        setattr(module, name, own)
+        if (every.name, name) != ("linear_cross_entropy", "options"):  # torch's own
+            assert getattr(module, name) is own
+            module(*of_module(every))
+            assert repr(module)
+
+
 def test_options_beyond_torchs_reach_the_loss_of_a_subclass():
     class Own(nn.CrossEntropyLoss):
         def __init__(self):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -59,11 +59,14 @@ class Loss(torch.nn.Module):
         super().__init__(reduction=reduction, **settings)
         self._onepass_beyond = {name: checked[name] for name in beyond}
 
-    def config(self) -> dict[str, Any]:
-        """The arguments that build this loss again."""
-        return self._onepass_config()
+    if TYPE_CHECKING:
+
+        def config(self) -> dict[str, Any]:
+            """The arguments that build this loss again."""
+            ...
 
     def _onepass_config(self) -> dict[str, Any]:
+        """The arguments that build this loss again: `loss.config()`, unless that name is taken."""
         beyond = self._onepass_beyond
         return {n: beyond[n] if n in beyond else getattr(self, n) for n in self._onepass_options}
 
@@ -82,7 +85,12 @@ class Loss(torch.nn.Module):
                 f"{kind}: there is no `{name}` yet, since {kind}.__init__ has not called "
                 "super().__init__(). Write that as its first line."
             )
-        return super().__getattr__(name)
+        try:
+            return super().__getattr__(name)
+        except AttributeError:
+            if name == "config":  # no attribute of the class: it would hide a module called so
+                return self._onepass_config
+            raise
 
     def __prepare_scriptable__(self) -> Any:
         raise not_scriptable(type(self).__name__)
