@@ -184,7 +184,7 @@ def _clamp(x: Any, min: Any = None, max: Any = None) -> Expression:
 
 
 def _or_nan(beyond: Expression, bound: Any) -> Expression:
-    """A bound that is a number is none that is nan."""
+    """Beyond the bound, or the bound is nan; a constant or a parameter is never nan."""
     fixed = as_expression(bound).operation in (CONSTANT, PARAMETER)
     return beyond if fixed else beyond | make("not_equal", bound, bound)
 

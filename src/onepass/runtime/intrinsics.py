@@ -410,7 +410,7 @@ def module(result: Any, name: str) -> Any:
     callee = context.declare_function(module, result.fndesc)
     context.call_conv.call_function(builder, callee, types.void, arguments, [*values, turns])
     builder.ret_void()
-    with global_compiler_lock:  # finalize() would optimise anew what is optimised, and compile it
+    with global_compiler_lock:  # finalize() would optimise a second time, and compile
         library.add_ir_module(module)
         whole = library._final_module
         whole.link_in(result.library._get_module_for_linking(), preserve=True)

@@ -155,7 +155,7 @@ def _last(batch: Batch) -> str:
 
 @pattern(*_LABELLED, explains=(DomainError, IndexError))
 def labels_outside(batch: Batch) -> Finding | None:
-    """Class indices that are none: counted from 1, or a mark for what is to be skipped."""
+    """Out-of-range class indices: counted from 1, or a mark for what is to be skipped."""
     labels, classes = batch.labels, batch.classes
     if labels is None or not classes or batch.rows is None or not labels.finite.size:
         return None
@@ -221,7 +221,7 @@ def _only_logit(batch: Batch) -> str:
 
 @pattern("cross_entropy", "linear_cross_entropy")
 def no_distribution(batch: Batch) -> Finding | None:
-    """A target of class probabilities that are none: ids, logits, or several labels at once."""
+    """Class probabilities that do not sum to 1: ids, logits, or several labels at once."""
     target = batch.values("target")
     if target is None or batch.axis("target") is None or not target.finite.size:
         return None

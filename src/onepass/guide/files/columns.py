@@ -27,7 +27,7 @@ def blocks(columns: Sequence[Column], rows: int) -> Iterator[dict[Column, Array]
         wanted.setdefault(column.file, []).append(column)
     streams = [file.blocks([c.name for c in found], rows) for file, found in wanted.items()]
     order = [column for found in wanted.values() for column in found]
-    missing = set(order)  # of which nothing but nan has been seen
+    missing = set(order)  # columns that have held only nan so far
     for parts in zip_longest(*streams, fillvalue=()):
         arrays = [array for part in parts for array in part]
         if len(arrays) < len(order) or len(set(map(len, arrays))) > 1:

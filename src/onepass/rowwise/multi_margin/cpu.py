@@ -42,7 +42,7 @@ def plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
 
 
 def label_of(target_at, class_weight_at, weight_at, row, classes):
-    """-1 where the row does not count, `classes` where its label is none."""
+    """-1 where the row does not count, `classes` for an out-of-range label."""
     label = read(target_at, row)
     if label < 0 or label >= classes:
         label = classes
@@ -54,7 +54,7 @@ def label_of(target_at, class_weight_at, weight_at, row, classes):
 
 
 def share_of(class_weight_at, weight_at, row, label, classes):
-    """What multiplies the row's hinges: 0 where it does not count, nan where its label is none."""
+    """What multiplies the row's hinges: 0 where it does not count, nan if its label is out of range."""
     share = float64(1.0) / float64(classes)
     if CLASS_WEIGHTED:
         share = share * float64(read(class_weight_at, label if 0 <= label < classes else 0))
