@@ -54,7 +54,7 @@ def label_of(target_at, class_weight_at, weight_at, row, classes):
 
 
 def share_of(class_weight_at, weight_at, row, label, classes):
-    """What multiplies the row's hinges: 0 where it does not count, nan if its label is out of range."""
+    """Factor of the row's hinges: 0 if it does not count, nan if its label is out of range."""
     share = float64(1.0) / float64(classes)
     if CLASS_WEIGHTED:
         share = share * float64(read(class_weight_at, label if 0 <= label < classes else 0))

@@ -92,7 +92,7 @@ def zeros(gradient_input_at, first, end):
 
 
 def share_of(target_at, class_weight_at, weight_at, row, classes, ignore_index):
-    """What multiplies the row's score: 0 where it does not count, nan if its label is out of range."""
+    """Factor of the row's score: 0 if it does not count, nan if its label is out of range."""
     label = read(target_at, row)
     share = float64(1.0)
     if WEIGHTED:
