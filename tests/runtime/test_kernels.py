@@ -223,3 +223,13 @@ def test_a_kernel_needs_nothing_that_is_far_away(then):
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert done.stdout == "computed\n", done.stderr
+
+
+def test_the_processor_may_be_chosen_as_numba_lets_it(monkeypatch):
+    here, kept = kernels._processor(), kernels._toolchain.__wrapped__()
+    monkeypatch.setenv("NUMBA_CPU_NAME", "haswell")
+    monkeypatch.setenv("NUMBA_CPU_FEATURES", "+avx2,-avx512f")
+    assert kernels._processor() == ("haswell", "+avx2,-avx512f") != here
+    assert kernels._toolchain.__wrapped__() != kept  # its kernels are others in the cache
+    monkeypatch.delenv("NUMBA_CPU_NAME")
+    assert kernels._processor() == (here[0], "+avx2,-avx512f")
