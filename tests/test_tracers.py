@@ -9,7 +9,7 @@ from torch.export import Dim, export
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import onepass
-from tests.every import EVERY, NAMES, REDUCTIONS
+from tests.every import CLASSES, EVERY, FEATURES, NAMES, REDUCTIONS
 
 TRACED, OTHER = 6, 11  # rows
 OVER_LOSSES = pytest.mark.parametrize("every", EVERY, ids=NAMES)
@@ -147,11 +147,88 @@ def test_fx_has_one_node_for_the_loss(every, reduction, with_options):
 @pytest.mark.parametrize(
     "dynamic", [pytest.param(None, marks=SLOW), True], ids=["static", "dynamic"]
 )
+@OPTIONS
 @OVER_REDUCTIONS
 @OVER_LOSSES
-def test_compile(every, reduction, dynamic):
+def test_compile(every, reduction, with_options, dynamic):
     torch._dynamo.reset()
-    model = chosen(every, reduction)
+    model = chosen(every, reduction, with_options)
     compiled = torch.compile(model, fullgraph=True, backend="aot_eager", dynamic=dynamic)
     for rows in (TRACED, OTHER, 17):
         assert_right(compiled, model, rows)
+
+
+class Weighted(torch.nn.Module):
+    """The mean of a loss with a weight for each row, or for each column, of its elements."""
+
+    def __init__(self, every, axis):
+        super().__init__()
+        self.every, self.axis = every, axis
+
+    def forward(self, weight, *tensors):
+        return self.every.ours(*tensors, sample_weight=weight)
+
+    def drawn(self, rows, seed=0):
+        tensors = self.every.drawn(rows, seed)
+        shape = list(self.every.ours(*tensors, reduction="none").shape)
+        shape = [shape[0], *(1 for _ in shape[1:])] if self.axis == 0 else shape[1:]
+        return torch.rand(shape, generator=torch.Generator().manual_seed(seed)), *tensors
+
+    def by_hand(self, weight, *tensors):
+        losses = self.every.theirs(*tensors, reduction="none")
+        return (weight * losses).sum() / weight.expand_as(losses).sum()
+
+
+def _traced_by(tracer, model, tensors):
+    if tracer == "trace":
+        return torch.jit.trace(model, tensors, check_trace=False)
+    if tracer == "make_fx":
+        return make_fx(model, tracing_mode="symbolic")(*tensors)
+    if tracer == "compile":
+        torch._dynamo.reset()
+        return torch.compile(model, fullgraph=True, backend="aot_eager", dynamic=True)
+    batch = Dim("batch", min=2, max=64)
+    sizes = [{0: batch} if t.shape[:1] == (TRACED,) else {} for t in tensors[1:]]
+    of_weight = {0: batch} if model.axis == 0 else {}
+    program = export(model, tensors, dynamic_shapes=(of_weight, tuple(sizes)))
+    return program.module()
+
+
+@pytest.mark.parametrize("axis", [0, 1], ids=["rows", "columns"])
+@pytest.mark.parametrize("tracer", ["trace", "make_fx", "export", "compile"])
+@OVER_LOSSES
+def test_a_weighted_mean(every, tracer, axis):
+    model = Weighted(every, axis)
+    traced = _traced_by(tracer, model, model.drawn(TRACED))
+    for rows in (TRACED, OTHER, CLASSES, FEATURES):  # no condition on the batch is recorded
+        tensors = model.drawn(rows, seed=1)
+        torch.testing.assert_close(traced(*tensors), model.by_hand(*tensors))
+
+
+class Maps(torch.nn.Module):
+    """A loss of maps, whose height and width a tracer knows as little as their number."""
+
+    def __init__(self, every):
+        super().__init__()
+        self.every = every
+
+    def forward(self, logits, labels):
+        return self.every.ours(logits.log_softmax(1), labels)
+
+    def drawn(self, rows, height, width):
+        source = torch.Generator().manual_seed(rows)
+        logits = torch.randn(rows, CLASSES, height, width, generator=source)
+        return logits, torch.randint(CLASSES, (rows, height, width), generator=source)
+
+
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss"])
+def test_export_of_maps(name):
+    every = next(every for every in EVERY if every.name == name)
+    model = Maps(every)
+    batch, height, width = (Dim(name, min=2, max=64) for name in ("batch", "height", "width"))
+    dynamic = ({0: batch, 2: height, 3: width}, {0: batch, 1: height, 2: width})
+    program = export(model, model.drawn(3, 7, 6), dynamic_shapes=dynamic)
+    for sizes in ((3, 7, 6), (2, CLASSES, CLASSES), (CLASSES, 4, 9)):
+        logits, labels = model.drawn(*sizes)
+        expected = every.theirs(logits.log_softmax(1), labels)
+        torch.testing.assert_close(program.module()(logits, labels), expected)

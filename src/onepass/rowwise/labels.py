@@ -71,7 +71,7 @@ def check_labels(
     if len(shape) == 1 and tuple(target.shape) == (1,):
         target = target.squeeze(0)
     given, wanted = tuple(target.shape), shape[:axis] + shape[axis + 1 :]
-    if given != wanted:
+    if not checks.same_shape(given, wanted):
         hint = checks.squeeze_hint("target", given, wanted)
         if not hint and of == "input":
             hint = _axis_hint(given, shape, axis, elsewhere)
@@ -141,7 +141,7 @@ def probabilities(
     """
     _check_target(loss, input, target)
     given = tuple(target.shape)
-    if given != shape:
+    if not checks.same_shape(given, shape):
         if target.dtype.is_floating_point and len(given) == len(shape):
             raise ShapeError(
                 f"{loss}: class probabilities in `target` must have the shape of the logits, "

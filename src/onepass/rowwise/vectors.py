@@ -31,7 +31,7 @@ def alike(
     """
     check(loss, names, tensors)
     shape, dtype = _common_shape(loss, names, tensors), checks.common_dtype(tensors)
-    if all(t.shape == shape for t in tensors):
+    if all(checks.same_shape(t.shape, shape) for t in tensors):
         return tuple(t if t.dtype is dtype else t.to(dtype) for t in tensors), dtype
     wide = dtype if dtype.itemsize > 2 else torch.float32
     return tuple(t.to(wide).expand(shape) for t in tensors), dtype

@@ -33,13 +33,23 @@ def agreement(
     are_tensors(loss, names, tensors)
     shape, dtype, device = tensors[0].shape, tensors[0].dtype, tensors[0].device
     for tensor in tensors[1:]:
-        if tensor.shape != shape or tensor.dtype is not dtype or tensor.device != device:
+        if not same_shape(tensor.shape, shape):
+            break
+        if tensor.dtype is not dtype or tensor.device != device:
             break
     else:
         if dtype.is_floating_point:
             return shape, dtype
     _same_device(loss, names, tensors)
     return _common_shape(loss, names, tensors), common_dtype(tensors)
+
+
+def same_shape(a: Sequence[int], b: Sequence[int]) -> bool:
+    """Whether two shapes are equal, told by their lengths first.
+
+    Tuples compare sizes before lengths, and a tracer would record what a symbolic size is not.
+    """
+    return len(a) == len(b) and a == b
 
 
 def are_tensors(loss: str, names: Sequence[str], things: Sequence[Any]) -> None:
@@ -69,10 +79,11 @@ def _common_shape(loss: str, names: Sequence[str], tensors: Sequence[Tensor]) ->
         shape = torch.broadcast_shapes(*(tensor.shape for tensor in tensors))
     except RuntimeError:
         shape = None
-    if shape is None or all(tensor.shape != shape for tensor in tensors[:2]):
+    if shape is None or not any(same_shape(tensor.shape, shape) for tensor in tensors[:2]):
         raise ShapeError(_mismatch(loss, names, tensors))
     for name, tensor in zip(names[:2], tensors[:2], strict=True):
-        if tensor.shape != shape and tensor.dim() and not torch.compiler.is_compiling():
+        grows = tensor.dim() and not same_shape(tensor.shape, shape)
+        if grows and not torch.compiler.is_compiling():
             warn(
                 f"{loss}: `{name}` of size {tuple(tensor.shape)} is broadcast to "
                 f"{tuple(shape)}. Please ensure that is meant."

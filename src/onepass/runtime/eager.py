@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from onepass.errors import DomainError, DtypeError
-from onepass.runtime import nans, reduce, sharded
+from onepass.runtime import checks, nans, reduce, sharded
 from onepass.runtime.call import Call, RowCall
 
 
@@ -138,7 +138,9 @@ def _guarded(call: Call, operands: Sequence[Tensor]) -> Tensor:
     """The formula; nan where an domain is left that is to be kept to."""
     formula = _of_complex if call.dtype.is_complex else Call.formula
     value = formula(call, tuple(operands))
-    if value.shape != call.shape:  # a formula need not look at all of its tensors
+    if not checks.same_shape(
+        value.shape, call.shape
+    ):  # a formula need not look at all of its tensors
         value = value.expand(call.shape)
     for name, operand in zip(call.names, operands, strict=True):
         domain = call.domains[name]

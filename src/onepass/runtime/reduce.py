@@ -103,7 +103,7 @@ def rows_that_count(counting: Tensor, shape: torch.Size) -> float | Tensor:
 
 def _total(weight: Tensor, shape: torch.Size) -> Tensor:
     """The sum of a weight over all the elements that it is broadcast to."""
-    if weight.shape == shape:
+    if checks.same_shape(weight.shape, shape):
         return _sum(weight)
     if circumstances.obstacle() is not None:  # the sizes are somebody's to trace
         return _sum(weight.expand(shape))

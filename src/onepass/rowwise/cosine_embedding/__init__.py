@@ -80,4 +80,4 @@ def _labels(input: Tensor, target: Tensor) -> Tensor:
         target = target.to(input.dtype)
     elif target.dtype is not input.dtype:  # rounded, it could become a label
         target = (target == 1).to(input.dtype) - (target == -1).to(input.dtype)
-    return target if target.shape == rows else target.expand(rows)
+    return target if checks.same_shape(target.shape, rows) else target.expand(rows)

@@ -66,7 +66,7 @@ def _of_one_shape(input: Tensor, target: Tensor, shape: torch.Size) -> tuple[Ten
     """Where one is broadcast, half types are widened: its gradient is a sum, to be rounded once."""
     if not shape:
         raise ShapeError(f"{_NAME}: `input` must have an axis of labels, got a single number.")
-    if input.shape == target.shape:
+    if checks.same_shape(input.shape, target.shape):
         return input, target
     return tuple((t.float() if t.dtype.itemsize == 2 else t).expand(shape) for t in (input, target))
 
