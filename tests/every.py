@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 import torch
 from torch import Generator, Tensor
 
@@ -177,3 +178,7 @@ EVERY = [
     ),
 ]
 NAMES = [every.name for every in EVERY]
+OVER_LOSSES = pytest.mark.parametrize("every", EVERY, ids=NAMES)
+OVER_REDUCTIONS = pytest.mark.parametrize(
+    "reduction", ["mean", *(pytest.param(r, marks=pytest.mark.slow) for r in REDUCTIONS[1:])]
+)

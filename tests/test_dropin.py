@@ -15,9 +15,8 @@ from torch.overrides import TorchFunctionMode
 import onepass
 from onepass import functional as F
 from onepass import nn
-from tests.every import EVERY, NAMES, REDUCTIONS
+from tests.every import EVERY, OVER_LOSSES, REDUCTIONS
 
-OVER_LOSSES = pytest.mark.parametrize("every", EVERY, ids=NAMES)
 OVER_REDUCTIONS = pytest.mark.parametrize("reduction", REDUCTIONS)
 WITH_CLASS_OPTIONS = [every for every in EVERY if every.options]
 pytestmark = pytest.mark.filterwarnings(

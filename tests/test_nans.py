@@ -5,9 +5,8 @@ import torch
 from torch import nan
 
 import onepass
-from tests.every import EVERY, NAMES, REDUCTIONS
+from tests.every import EVERY, OVER_LOSSES, REDUCTIONS
 
-OVER_LOSSES = pytest.mark.parametrize("every", EVERY, ids=NAMES)
 OVER_REDUCTIONS = pytest.mark.parametrize("reduction", [*REDUCTIONS, "batchmean"])
 DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
 pytestmark = pytest.mark.filterwarnings(

@@ -9,14 +9,10 @@ from torch.export import Dim, export
 from torch.fx.experimental.proxy_tensor import make_fx
 
 import onepass
-from tests.every import CLASSES, EVERY, FEATURES, NAMES, REDUCTIONS
+from tests.every import CLASSES, EVERY, FEATURES, NAMES, OVER_LOSSES, OVER_REDUCTIONS, REDUCTIONS
 
 TRACED, OTHER = 6, 11  # rows
-OVER_LOSSES = pytest.mark.parametrize("every", EVERY, ids=NAMES)
 SLOW = pytest.mark.slow
-OVER_REDUCTIONS = pytest.mark.parametrize(
-    "reduction", ["mean", *(pytest.param(r, marks=SLOW) for r in REDUCTIONS if r != "mean")]
-)
 OPTIONS = pytest.mark.parametrize(
     "with_options", [False, pytest.param(True, marks=SLOW)], ids=["defaults", "options"]
 )
