@@ -345,6 +345,29 @@ def test_numbers_of_numpy_and_torch_are_numbers(every):
                 torch.testing.assert_close(module(*of_module(every)), expected)
 
 
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        (tensor(1.0), "a tensor of shape () on cpu: write int(ignore_index)"),
+        (np.float32(1), "float32 of shape (): write int(ignore_index)"),
+        (tensor(0.5), "a tensor of shape () on cpu"),
+        (tensor([1]), "a tensor of shape (1,) on cpu: write ignore_index.item()"),
+        (tensor(1, device="meta"), "a tensor of shape () on meta: write ignore_index.item()"),
+        (np.array([1]), "ndarray of shape (1,): write ignore_index.item()"),
+        (np.array([1, 2]), "ndarray of shape (2,)"),
+    ],
+    ids=repr,
+)
+@pytest.mark.parametrize("name", ["cross_entropy", "nll_loss", "linear_cross_entropy"])
+def test_what_is_no_integer_says_how_to_write_one(name, given, said):
+    (every,) = (every for every in EVERY if every.name == name)
+    for make in (lambda: every.ours(*every.drawn(6), ignore_index=given),
+                 lambda: every.module(*every.layer, ignore_index=given)):  # fmt: skip
+        with pytest.raises(onepass.ParameterError) as caught:
+            make()
+        assert str(caught.value) == f"{name}: `ignore_index` must be an integer, got {said}."
+
+
 @OVER_LOSSES
 def test_the_oldest_name_of_the_mean(every):
     said = r"reduction='elementwise_mean' is deprecated, please use reduction='mean' instead."

@@ -1358,7 +1358,10 @@ def test_numbers_outside_their_domain_are_refused(name, said, given):
 @pytest.mark.parametrize("thing", [None, 1.0, True, "1", [1]], ids=repr)
 @pytest.mark.parametrize("name", ["ignore_index", "dim"])
 def test_indices_must_be_integers(name, thing):
-    message = f"cross_entropy: `{name}` must be an integer, got {type(thing).__name__}: {thing!r}."
+    hint = f": write int({name})" if thing == 1.0 and thing is not True else ""
+    message = (
+        f"cross_entropy: `{name}` must be an integer, got {type(thing).__name__}: {thing!r}{hint}."
+    )
     assert_refused(onepass.ParameterError, message, X, Y, **{name: thing})
     with pytest.raises(onepass.ParameterError) as caught:
         nn.CrossEntropyLoss(**{name: thing})

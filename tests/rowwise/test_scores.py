@@ -1039,7 +1039,8 @@ def test_a_margin_must_be_a_number(margin):
 @pytest.mark.parametrize("thing", [None, 1.0, True, "1", [1]], ids=repr)
 @pytest.mark.parametrize("option", ["ignore_index", "dim"])
 def test_indices_must_be_integers(option, thing):
-    said = f"nll_loss: `{option}` must be an integer, got {type(thing).__name__}: {thing!r}."
+    hint = f": write int({option})" if thing == 1.0 and thing is not True else ""
+    said = f"nll_loss: `{option}` must be an integer, got {type(thing).__name__}: {thing!r}{hint}."
     assert_refused(onepass.ParameterError, said, F.nll_loss, X, Y, **{option: thing})
     assert_refused(onepass.ParameterError, said, nn.NLLLoss, **{option: thing})
 

@@ -56,9 +56,10 @@ def index(loss: str, name: str, given: Any) -> Any:
     value = number(given)
     if isinstance(value, int | torch.SymInt):
         return value
-    raise ParameterError(
-        f"{loss}: `{name}` must be an integer, got {_described(given)}{_number_hint(name, given)}."
-    )
+    hint = _number_hint(name, given)
+    if isinstance(value, float):
+        hint = f": write int({name})" if value.is_integer() else ""
+    raise ParameterError(f"{loss}: `{name}` must be an integer, got {_described(given)}{hint}.")
 
 
 def flag(loss: str, name: str, given: Any) -> bool:
