@@ -376,3 +376,34 @@ def test_the_oldest_name_of_the_mean(every):
     assert torch.equal(found, every.ours(*every.drawn(6)))
     with pytest.warns(UserWarning, match=said):
         assert every.module(*every.layer, reduction="elementwise_mean").reduction == "mean"
+
+
+# Tensors of inference mode, and gradients of linear losses
+
+
+@OVER_REDUCTIONS
+@OVER_LOSSES
+def test_targets_made_in_inference_mode(every, reduction):
+    """Those of a teacher, or of a reward model."""
+    for rows in (6, 6, 6, 3000):  # first and remembered, few and many
+        with torch.inference_mode():
+            made = every.drawn(rows)
+        found, expected = ([made[0].clone().requires_grad_(), *rest] for rest in (
+            made[1:], [t.clone() for t in made[1:]]))  # fmt: skip
+        for tensors in (found, expected):
+            every.ours(*tensors, reduction=reduction).sum().backward()
+        torch.testing.assert_close(found[0].grad, expected[0].grad)
+        assert not every.ours(*made, reduction=reduction).requires_grad
+
+
+@OVER_REDUCTIONS
+@OVER_LOSSES
+def test_a_gradient_made_with_a_graph_has_one(every, reduction):
+    leaves = [t.requires_grad_() if k in every.learned else t
+              for k, t in enumerate(every.drawn(6))]  # fmt: skip
+    wanted = [leaves[k] for k in every.learned]
+    value = every.ours(*leaves, reduction=reduction).sum()
+    gradients = torch.autograd.grad(value, wanted, create_graph=True)
+    assert all(gradient.requires_grad for gradient in gradients)
+    sum(gradient.square().sum() for gradient in gradients).backward()
+    assert all(leaf.grad.isfinite().all() for leaf in wanted)

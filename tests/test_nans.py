@@ -12,6 +12,7 @@ DTYPES = [torch.float64, torch.float32, torch.float16, torch.bfloat16]
 pytestmark = pytest.mark.filterwarnings(
     "ignore:kl_div. reduction",
     "ignore:.*should not be instantiated",  # torch, of its own tracing
+    "ignore:Anomaly Detection",
 )
 
 
@@ -128,3 +129,18 @@ def test_the_gradient_of_a_broadcast_half_is_rounded_once(dtype, engine, rows):
         onepass.functional.gaussian_nll_loss(x, y, var, reduction="none").backward(upstream)
     assert var.grad.dtype is dtype
     assert var.grad.item() == 0
+
+
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@OVER_LOSSES
+def test_no_nan_is_made_on_the_way_back(every, reduction):
+    """Anomaly mode looks at every gradient in between, of the definition, too."""
+    for engine in ("auto", "eager"):
+        leaves = [t.requires_grad_() if k in every.learned else t
+                  for k, t in enumerate(every.drawn(6))]  # fmt: skip
+        wanted = [leaves[k] for k in every.learned]
+        with torch.autograd.detect_anomaly(), onepass.engine(engine):
+            value = every.ours(*leaves, reduction=reduction).sum()
+            torch.autograd.grad(value, wanted, create_graph=True)
+            value = every.ours(*leaves, reduction=reduction).sum()
+            assert all(g.isfinite().all() for g in torch.autograd.grad(value, wanted))

@@ -3,6 +3,8 @@
 The tracers are torch.jit.trace, make_fx, torch.export, torch.fx and torch.compile.
 """
 
+import pickle
+
 import pytest
 import torch
 from torch.export import Dim, export
@@ -75,6 +77,25 @@ def test_jit_trace(every, reduction, with_options):
         assert_right(traced, model, rows)
 
 
+class Network(Loss):
+    """A model with a parameter, so that a trace is made with gradients and checked without."""
+
+    def __init__(self, every, options):
+        super().__init__(every, options)
+        self.scale = torch.nn.Parameter(torch.ones(()))
+
+    def forward(self, *tensors):
+        scaled = [t * self.scale if k in self.every.learned else t for k, t in enumerate(tensors)]
+        return super().forward(*scaled)
+
+
+@OVER_REDUCTIONS
+@OVER_LOSSES
+def test_a_trace_of_a_network_passes_torchs_own_check(every, reduction):
+    network = Network(every, {"reduction": reduction})
+    assert_right(torch.jit.trace(network, network.drawn(TRACED)), network, OTHER)
+
+
 @pytest.mark.parametrize("mode", ["real", pytest.param("fake", marks=SLOW), "symbolic"])
 @OPTIONS
 @OVER_REDUCTIONS
@@ -138,6 +159,14 @@ def test_fx_has_one_node_for_the_loss(every, reduction, with_options):
     assert set(node.kwargs) == set(options) - ({"reduction"} if reduction == "mean" else set())
     expected = every.theirs(0.5 * tensors[0], *tensors[1:], **options)
     torch.testing.assert_close(traced(tensors[0], tensors[-1]), expected, rtol=1e-5, atol=1e-6)
+
+
+@OVER_LOSSES
+def test_fx_of_a_class_is_pickled(every):
+    module = every.module(*every.layer)
+    tensors = every.of_module(every.drawn(TRACED))
+    again = pickle.loads(pickle.dumps(torch.fx.symbolic_trace(module)))
+    torch.testing.assert_close(again(*tensors), module(*tensors))
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,6 @@ are checked when a loss is built, its repr says what it is, and `type(loss)(**lo
 builds it again. A loss of one's own becomes a module by `PointwiseLoss(my_loss, ...)`.
 """
 
-from __future__ import annotations
-
 import difflib
 import inspect
 from collections.abc import Callable, Mapping

@@ -88,6 +88,11 @@ def _is_one_gradient(upstream: Tensor) -> bool:
     return not (internals.are_transforms_active() or internals.is_batch(upstream))
 
 
+def _savable(tensor: Tensor) -> Tensor:
+    """The tensor, or a copy of one made in inference mode: autograd would not save that."""
+    return tensor.clone() if tensor.is_inference() else tensor
+
+
 _once = internals.apply_of(OnePass)
 _each = internals.apply_of(Elementwise)
 
@@ -98,7 +103,7 @@ def evaluate(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor:
         for tensor in tensors:
             if tensor.requires_grad:
                 apply = _each if call.reduction == "none" else _once
-                return apply(call, *tensors)
+                return apply(call, *map(_savable, tensors))
     engine = call.loss.engine
     if call.reduction == "none":
         return engine.values(call, tensors)[0]

@@ -118,7 +118,9 @@ def by_torch(call: Call | RowCall) -> Callable[..., Tensor]:
     def evaluate(*tensors: Tensor) -> Tensor:
         try:
             value = operation(*tensors, number, **options)
-        except IndexError:  # an out-of-range label, of which the kernel's refusal says more
+        except (IndexError, RuntimeError):
+            # An out-of-range label, of which the kernel's refusal says more, or a tensor made in
+            # inference mode, which torch's operation would save.
             return run_data(call, tensors)
         if isinstance(call, RowCall) and math.isnan(value.detach().sum().item()):
             return run_data(call, tensors)  # torch's gradient would not show it

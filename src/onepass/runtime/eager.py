@@ -65,8 +65,17 @@ def gradients_of(
         value, [*compress(views, wanted)], upstream,
         create_graph=differentiable, materialize_grads=True,
     )  # fmt: skip
+    if differentiable:
+        slopes = map(_connected, slopes, compress(views, wanted))
     found = iter(slopes)
     return [next(found) if needed else None for needed in wanted]
+
+
+def _connected(gradient: Tensor, tensor: Tensor) -> Tensor:
+    """The gradient as part of the graph, where that of a linear loss is a constant to autograd."""
+    if gradient.requires_grad or not tensor.requires_grad:
+        return gradient
+    return gradient + tensor.masked_fill(torch.ones_like(tensor, dtype=torch.bool), 0)
 
 
 def refuse_nan(call: RowCall, tensors: Sequence[Tensor]) -> None:
@@ -138,10 +147,8 @@ def _guarded(call: Call, operands: Sequence[Tensor]) -> Tensor:
     """The formula; nan where an domain is left that is to be kept to."""
     formula = _of_complex if call.dtype.is_complex else Call.formula
     value = formula(call, tuple(operands))
-    if not checks.same_shape(
-        value.shape, call.shape
-    ):  # a formula need not look at all of its tensors
-        value = value.expand(call.shape)
+    if not checks.same_shape(value.shape, call.shape):
+        value = value.expand(call.shape)  # a formula need not look at all of its tensors
     for name, operand in zip(call.names, operands, strict=True):
         domain = call.domains[name]
         if call.refuses(domain):

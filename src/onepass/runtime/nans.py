@@ -37,8 +37,10 @@ def shown(value: Tensor, operands: Sequence[Tensor]) -> Tensor:
     broken = lost(value, operands)
     held = [torch.where(_along(broken, t), t, 0.0) for t in asking]
     summed = [t.sum(-1) if t.dim() > value.dim() else t for t in held]
-    # Selected inside and outside: what is not lost takes no part in any product with nan.
-    return torch.where(broken, math.nan * sum(summed), value)
+    # Selected inside and outside, and times nan where it is lost alone: what is not lost takes no
+    # part in any product with nan, there or on the way back.
+    factor = torch.where(broken, math.nan, torch.ones_like(value))
+    return torch.where(broken, factor * sum(summed), value)
 
 
 def show(gradients: Sequence[Tensor | None], broken: Tensor) -> None:
@@ -49,8 +51,10 @@ def show(gradients: Sequence[Tensor | None], broken: Tensor) -> None:
 
 
 def _may_be_differentiated(tensor: Tensor) -> bool:
-    """Under a transform a tensor does not say whether it is."""
-    return tensor.requires_grad or internals.are_transforms_active()
+    """Under a transform a tensor does not say whether it is; a trace serves both."""
+    if tensor.requires_grad or internals.are_transforms_active():
+        return True
+    return not torch.compiler.is_compiling() and internals.tracing_state() is not None
 
 
 def _along(broken: Tensor, tensor: Tensor) -> Tensor:

@@ -353,7 +353,11 @@ class Calls {
   static py::object evaluated(
       const c10::intrusive_ptr<Call> call, const Tensors& tensors, const py::tuple& given) {
     variable_list gradients;
-    const bool runs = call->recipe && (parallel || call->recipe->turns == 1);
+    // Autograd saves no tensor made in inference mode; Python saves its copy.
+    const bool saves = call->wanted && std::any_of(tensors.begin(), tensors.end(), [](auto& tensor) {
+      return tensor.is_inference();
+    });
+    const bool runs = call->recipe && !saves && (parallel || call->recipe->turns == 1);
     const double total = runs ? run(*call, tensors, gradients) : NAN;
     if (std::isnan(total)) {
       gradients.clear();
