@@ -15,7 +15,7 @@ from torch.overrides import TorchFunctionMode
 import onepass
 from onepass import functional as F
 from onepass import nn
-from tests.every import EVERY, OVER_LOSSES, REDUCTIONS
+from tests.every import CLASSES, EVERY, OVER_LOSSES, REDUCTIONS
 
 OVER_REDUCTIONS = pytest.mark.parametrize("reduction", REDUCTIONS)
 WITH_CLASS_OPTIONS = [every for every in EVERY if every.options]
@@ -407,3 +407,59 @@ def test_a_gradient_made_with_a_graph_has_one(every, reduction):
     assert all(gradient.requires_grad for gradient in gradients)
     sum(gradient.square().sum() for gradient in gradients).backward()
     assert all(leaf.grad.isfinite().all() for leaf in wanted)
+
+
+# Weights that are changed, or learned
+
+
+@OVER_LOSSES
+def test_a_weight_changed_in_place_before_backward_is_an_error(every):
+    first, *rest = every.drawn(6)
+    shape = every.ours(first, *rest, reduction="none").shape
+    for name, weight in (("sample_weight", torch.ones(shape)), ("mask", torch.ones(shape) > 0)):
+        value = every.ours(
+            first.clone().requires_grad_(), *rest, reduction="none", **{name: weight}
+        )
+        weight.zero_()
+        with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+            value.sum().backward()
+
+
+@pytest.mark.parametrize("every", [e for e in EVERY if "weight" in e.options], ids=str)
+def test_the_losss_own_weight_changed_in_place_is_an_error(every):
+    first, *rest = every.drawn(6)
+    weight = every.options["weight"].clone()
+    value = every.ours(first.clone().requires_grad_(), *rest, reduction="none", weight=weight)
+    weight.zero_()
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        value.sum().backward()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@pytest.mark.parametrize(
+    "every, name",
+    [
+        (every, name)
+        for every in EVERY
+        for name in ("sample_weight", "weight")
+        if name in inspect.signature(every.ours).parameters
+    ],
+    ids=str,
+)
+def test_a_half_weight_that_is_learned_is_rounded_once(every, name, reduction, dtype):
+    rows = 4000
+    tensors = [t.to(dtype) if t.is_floating_point() else t for t in every.drawn(rows)]
+    weight = torch.ones(CLASSES if every.name == "linear_cross_entropy" else 1)
+    weight = every.options.get("weight", weight) if name == "weight" else torch.ones(1)
+    found = []
+    for kind in (dtype, torch.float64):
+        leaf = weight.to(kind).requires_grad_()
+        given = [t.to(kind) if t.is_floating_point() else t for t in tensors]
+        options = {k: v for k, v in every.options.items() if k != "weight"} | {name: leaf}
+        every.ours(*given, reduction=reduction, **options).double().sum().backward()
+        found.append(leaf.grad)
+    half, exact = found
+    assert half.dtype is dtype
+    # That of a mean is the small difference of two float32 sums.
+    torch.testing.assert_close(half.double(), exact, rtol=2 * torch.finfo(dtype).eps, atol=1e-5)

@@ -144,3 +144,118 @@ def test_no_nan_is_made_on_the_way_back(every, reduction):
             torch.autograd.grad(value, wanted, create_graph=True)
             value = every.ours(*leaves, reduction=reduction).sum()
             assert all(g.isfinite().all() for g in torch.autograd.grad(value, wanted))
+
+
+# Weights
+
+
+@pytest.mark.parametrize("engine", ["auto", "eager"])
+@pytest.mark.parametrize("reduction", ["mean", "none"])
+@OVER_LOSSES
+def test_a_weight_that_is_nan_shows_even_where_the_loss_is_flat(every, reduction, engine):
+    shape = every.ours(*every.drawn(6), reduction="none").shape
+    weight = torch.ones(shape)
+    weight[2] = nan
+    tensors = [t.requires_grad_() if k in every.learned else t
+               for k, t in enumerate(flat(every))]  # fmt: skip
+    with onepass.engine(engine):
+        value = every.ours(*tensors, reduction=reduction, sample_weight=weight).sum()
+        value.backward()
+    assert value.isnan()
+    for k in every.learned:
+        rows = tensors[k].grad[2 if len(tensors[k]) == 6 else slice(None)]
+        assert rows.isnan().any()
+
+
+def flat(every):
+    """Inputs at which the losses with a margin are 0, and so are their slopes."""
+    tensors = list(every.drawn(6))
+    if every.name in ("hinge_embedding_loss", "cosine_embedding_loss"):
+        tensors[-1] = -torch.ones_like(tensors[-1])
+        tensors[0] = 5 + tensors[0].abs()
+        tensors[1] = -tensors[0] if every.name.startswith("cosine") else tensors[1]
+    if every.name == "margin_ranking_loss":
+        tensors = [tensors[0] + 9, tensors[1] - 9, torch.ones_like(tensors[2])]
+    if every.name == "multi_margin_loss":
+        tensors[0] = 9.0 * torch.nn.functional.one_hot(tensors[1], tensors[0].shape[1])
+    if every.name.startswith("triplet"):
+        tensors = [tensors[0], tensors[0].clone(), tensors[2] + 99]
+    return tensors
+
+
+def test_the_cases_of_a_flat_loss_are_flat():
+    names = {every.name for every in EVERY if not every.ours(*flat(every)).any()}
+    assert names == {
+        "hinge_embedding_loss", "cosine_embedding_loss", "margin_ranking_loss",
+        "multi_margin_loss", "triplet_margin_loss", "triplet_margin_with_distance_loss",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", ["auto", "eager"])
+def test_a_nan_weight_of_a_class_shows(engine):
+    input = torch.tensor([[5.0, 2.0, 0.0]], requires_grad=True)
+    with onepass.engine(engine):
+        value = onepass.functional.multi_margin_loss(
+            input, torch.tensor([0]), weight=torch.tensor([nan, 1.0, 1.0])
+        )
+        value.backward()
+    assert value.isnan()
+    assert input.grad.isnan().all()
+
+
+@pytest.mark.parametrize("engine", ["auto", "eager"])
+@pytest.mark.parametrize("label", [0, 1])
+def test_a_nan_beside_an_infinite_logit_shows(label, engine):
+    input = torch.tensor([[torch.inf, nan]], requires_grad=True)
+    with onepass.engine(engine):
+        value = onepass.functional.cross_entropy(input, torch.tensor([label]))
+        value.backward()
+    assert value.isnan()
+    assert input.grad.isnan().all()
+
+
+def test_a_nan_row_shows_although_its_upstream_is_0():
+    input = torch.tensor([[nan, 1.0], [1.0, 2.0]], requires_grad=True)
+    layer = torch.eye(2)
+    value = onepass.functional.linear_cross_entropy(
+        input, layer, torch.tensor([0, 1]), reduction="none"
+    )
+    value.backward(torch.tensor([0.0, 1.0]))
+    assert input.grad.isnan().tolist() == [[True, True], [False, False]]
+
+
+@pytest.mark.parametrize("engine", ["auto", "eager"])
+def test_a_class_without_weight_may_have_any_probability(engine):
+    input = torch.tensor([[0.0, 2.0, 0.0]], requires_grad=True)
+    with onepass.engine(engine):
+        value = onepass.functional.cross_entropy(
+            input, torch.tensor([[0.5, nan, 0.5]]), weight=torch.tensor([1.0, 0.0, 1.0])
+        )
+        value.backward()
+    assert value.isfinite()
+    assert input.grad.isfinite().all()
+
+
+@pytest.mark.parametrize("zero", ["weight", "sample_weight"])
+def test_one_weight_of_0_is_enough(zero):
+    weights = {"weight": torch.tensor([nan]), "sample_weight": torch.tensor([nan])}
+    weights[zero] = torch.zeros(1)
+    x = torch.ones(1, requires_grad=True)
+    value = onepass.functional.mse_loss(x, torch.zeros(1), reduction="sum", **weights)
+    value.backward()
+    assert value == 0
+    assert x.grad == 0
+
+
+# Infinite errors, whose slope has a limit
+
+
+@pytest.mark.parametrize("engine", ["auto", "eager"])
+@pytest.mark.parametrize("name", ["l1_loss", "huber_loss", "smooth_l1_loss"])
+def test_an_infinite_error_has_the_slope_of_its_limit(name, engine):
+    input = torch.tensor([torch.inf, -torch.inf], requires_grad=True)
+    target = torch.zeros(2, requires_grad=True)
+    with onepass.engine(engine):
+        getattr(onepass.functional, name)(input, target, reduction="sum").backward()
+    assert input.grad.tolist() == [1, -1]
+    assert target.grad.tolist() == [-1, 1]

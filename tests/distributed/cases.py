@@ -35,7 +35,8 @@ UNEVEN = ("rows uneven", "columns uneven")
 RIGHT = "right"  # what comes of a case, at best
 
 # What torch has no name for.
-BEYOND = ("mask", "sample_weight", "normalizer", "z_loss", "softcap", "batchmean")
+BOTH_KINDS = "weighted by a plain tensor, sample_weight"
+BEYOND = ("mask", "sample_weight", BOTH_KINDS, "normalizer", "z_loss", "softcap", "batchmean")
 
 
 @dataclass(frozen=True)
@@ -291,6 +292,8 @@ def arguments(case: Case) -> Call:
         call.tensors |= {name: tensor.bfloat16() for name, tensor in floats.items()}
     if option.endswith("plain tensors"):
         call.plain = ("target", "weight")
+    if option == BOTH_KINDS:
+        call.plain = ("weight",)
     return call
 
 
@@ -302,14 +305,16 @@ def _add_weights(call: Call, case: Case) -> None:
         call.beside["pos_weight"] = torch.linspace(0.5, 2.0, columns)
     if case.option == "weight of each":
         call.tensors["weight"] = numbers(8, rows, columns).exp()
-    if case.option in ("mask", "sample_weight"):
+    name = "sample_weight" if case.option == BOTH_KINDS else case.option
+    if name in ("mask", "sample_weight"):
         weight = numbers(9, *((rows,) if case.loss in BY_ROWS else (rows, columns))).exp()
-        call.tensors[case.option] = weight > 0.8 if case.option == "mask" else weight
+        call.tensors[name] = weight > 0.8 if name == "mask" else weight
 
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "l1_loss": ("weight of each", "by target", "mask"),
-    "mse_loss": ("weight of each", "by target", "sample_weight", "normalizer", "bfloat16"),
+    "mse_loss": ("weight of each", "by target", "sample_weight", BOTH_KINDS, "normalizer",
+                 "bfloat16"),
     "huber_loss": ("delta", "weight of each"),
     "smooth_l1_loss": ("beta 0",),
     "gaussian_nll_loss": ("full", "variance of each row"),
@@ -317,19 +322,20 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "kl_div": ("log_target", "by target"),
     "binary_cross_entropy": ("weighted", "weight of each", "by target", "mask"),
     "binary_cross_entropy_with_logits": (
-        "weighted", "weight of each", "pos_weight", "by target", "mask", "bfloat16",
+        "weighted", "weight of each", "pos_weight", "by target", "mask", BOTH_KINDS, "bfloat16",
     ),
-    "multilabel_soft_margin_loss": ("weighted", "mask"),
+    "multilabel_soft_margin_loss": ("weighted", "mask", BOTH_KINDS),
     "soft_margin_loss": ("mask",),
     "margin_ranking_loss": ("margin",),
     "hinge_embedding_loss": ("margin",),
     "cross_entropy": (
         "weighted", "ignored", "weighted, ignored", "smoothed", "smoothed, weighted, ignored",
         "probabilities", "weighted probabilities", "smoothed probabilities", "3-d", "1-d",
-        "bfloat16", "mask", "sample_weight", "normalizer", "z_loss", "softcap",
+        "bfloat16", "mask", "sample_weight", BOTH_KINDS, "normalizer", "z_loss", "softcap",
     ),
     "linear_cross_entropy": ("bias", "weighted", "ignored", "probabilities", "mask"),
-    "nll_loss": ("weighted", "ignored", "weighted, ignored", "3-d", "1-d", "mask", "sample_weight"),
+    "nll_loss": ("weighted", "ignored", "weighted, ignored", "3-d", "1-d", "mask", "sample_weight",
+                 BOTH_KINDS),
     "multi_margin_loss": ("p = 2", "weighted", "margin", "mask"),
     "cosine_embedding_loss": ("margin", "mask"),
     "triplet_margin_loss": ("p = 1", "p = inf", "swap", "mask"),
@@ -359,7 +365,7 @@ def _of(loss: str) -> list[Case]:
             found += [Case(loss, "rows uneven", word, option) for word in ("sum", "none")]
         if option == "3-d":
             found.append(Case(loss, "depth", "mean", option))
-        if option == "mask":
+        if option in ("mask", BOTH_KINDS):
             found += [Case(loss, layout, "batchmean", option) for layout in UNEVEN]
     return found
 

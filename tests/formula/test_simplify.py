@@ -46,6 +46,8 @@ SHORTER = [
     (-((-x) * y), x * y),
     (where(condition, x, x), x),
     (where(~condition, x, y), where(condition, y, x)),
+    (where(condition, where(condition, x, 2.0), y), where(condition, x, y)),
+    (where(condition, x, where(condition, 2.0, y)), where(condition, x, y)),
     (constant(2.0) + constant(3.0) * constant(-4.0), constant(-10.0)),
     (-constant(2.0) - abs(constant(-3.0)), constant(-5.0)),
     (where(~~condition, x + -0.0, 1.0 * y), where(condition, x, y)),
@@ -84,6 +86,7 @@ KEPT = [
     x**0.3,
     x**y,
     where(condition, x, y),
+    where(condition, where(y > x, x, 2.0), y),
 ]
 
 

@@ -109,7 +109,15 @@ def _where(node: Expression, condition: Expression, a: Expression, b: Expression
         return a
     if condition.operation == "logical_not":  # where(not c, a, b) is where(c, b, a)
         return _rewrite(Expression("where", *condition.arguments, b, a))
+    if _is_where(a, condition):  # where(c, where(c, x, y), b) is where(c, x, b)
+        return _rewrite(Expression("where", condition, a.arguments[1], b))
+    if _is_where(b, condition):  # where(c, a, where(c, x, y)) is where(c, a, y)
+        return _rewrite(Expression("where", condition, a, b.arguments[2]))
     return node
+
+
+def _is_where(node: Expression, condition: Expression) -> bool:
+    return node.operation == "where" and node.arguments[0] is condition
 
 
 def _power(node: Expression, x: Expression, exponent: Expression) -> Expression:

@@ -85,7 +85,8 @@ def huber_loss(input: Tensor, target: Tensor, *, delta: float = 1.0) -> Tensor:
     """
     error = input - target
     size = torch.abs(error)
-    return torch.where(size < delta, 0.5 * error * error, delta * (size - 0.5 * delta))
+    near = torch.where(size < delta, error, 0.0)  # an infinite error has no square on the way back
+    return torch.where(size < delta, 0.5 * torch.square(near), delta * (size - 0.5 * delta))
 
 
 @pointwise(

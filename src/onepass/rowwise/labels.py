@@ -177,10 +177,12 @@ def counts(target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:
     kept = target != ignore_index
     if weight is None:
         return kept
+    target, kept, of_classes = sharded.together([target, kept, weight])
     # What a row without weight has for a label, nobody may look at; the others' are refused.
-    legal = kept & (target >= 0) & (target < weight.shape[0])
+    legal = kept & (target >= 0) & (target < of_classes.shape[0])
     label = torch.where(legal, target, 0).unsqueeze(-1)  # vmap takes no index of a single number
-    return torch.where(kept, weight[label].squeeze(-1), 0.0)
+    wide = torch.promote_types(of_classes.dtype, torch.float32)
+    return torch.where(kept, of_classes.to(wide)[label].squeeze(-1), 0.0)
 
 
 def refuse_out_of_range(call: RowCall, tensors: Sequence[Tensor]) -> None:

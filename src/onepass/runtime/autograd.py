@@ -25,7 +25,7 @@ class OnePass(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: Call | RowCall, *tensors: Tensor) -> Tensor:
         ctx.call = call
-        ctx.save_for_backward(*tensors)
+        ctx.save_for_backward(*tensors, *call.weights)
         value, ctx.gradients = call.loss.engine.value_and_gradients(
             call, tensors, ctx.needs_input_grad[1:]
         )
@@ -41,7 +41,7 @@ class OnePass(torch.autograd.Function):
             # A half type must be scaled before it is rounded; and this may be a second backward.
             if gradients is not None and (factor == 1 or call.dtype.itemsize > 2):
                 return None, *_times(gradients, factor)
-        tensors, wanted = ctx.saved_tensors, ctx.needs_input_grad[1:]
+        tensors, wanted = _unpacked(ctx), ctx.needs_input_grad[1:]
         return None, *_gradients_anew(call, tensors, wanted, upstream)
 
 
@@ -51,18 +51,24 @@ class Elementwise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, call: Call | RowCall, *tensors: Tensor) -> Tensor:
         ctx.call = call
-        ctx.save_for_backward(*tensors)
+        ctx.save_for_backward(*tensors, *call.weights)
         value, ctx.lost = call.loss.engine.values(call, tensors)
         return value
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
         call, wanted, (upstream,) = ctx.call, ctx.needs_input_grad[1:], grad_outputs
+        tensors = _unpacked(ctx)
         if torch.is_grad_enabled() or not _is_one_gradient(upstream):
-            return None, *eager.gradients(call, ctx.saved_tensors, wanted, upstream)
-        return None, *call.loss.engine.gradients(
-            call, ctx.saved_tensors, wanted, upstream, ctx.lost
-        )
+            return None, *eager.gradients(call, tensors, wanted, upstream)
+        return None, *call.loss.engine.gradients(call, tensors, wanted, upstream, ctx.lost)
+
+
+def _unpacked(ctx: Any) -> Sequence[Tensor]:
+    """The tensors of the call. Its weights were saved for this alone: an error, as torch's, if one
+    of them has been changed in place since.
+    """
+    return ctx.saved_tensors[: len(ctx.call.names)]
 
 
 def _gradients_anew(

@@ -66,6 +66,11 @@ class _Reduced:
         """What the arithmetic is done in: half types in float32, rounded once at the end."""
         return self.dtype if self.dtype.itemsize > 2 else torch.float32
 
+    @property
+    def weights(self) -> list[Tensor]:
+        """The tensors beside those of the loss, which no kernel differentiates by."""
+        return [t for t in (self.weight, self.denominator) if isinstance(t, Tensor)]
+
 
 @dataclass(slots=True, eq=False)
 class Call(_Reduced):
@@ -103,6 +108,12 @@ class RowCall(_Reduced):
     names: tuple[str, ...]
     options: Mapping[str, Any]
     launches: dict[Any, Any] | None = None  # by what they write, of a call that is remembered
+
+    @property
+    def weights(self) -> list[Tensor]:
+        """The tensors beside those of the loss, which no kernel differentiates by."""
+        given = (self.weight, self.denominator, self.options.get("weight"))
+        return [t for t in given if isinstance(t, Tensor)]
 
     @property
     def counts_rows(self) -> bool:

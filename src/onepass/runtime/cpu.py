@@ -36,7 +36,7 @@ def values(call: Call, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor | None
     if not math.isnan(total):
         return out, None
     checks.values(call, tensors)
-    return out, nans.lost(out, tensors)
+    return out, nans.lost(out, tensors, call.weights)
 
 
 def value_and_gradients(
@@ -50,7 +50,7 @@ def value_and_gradients(
     total = _run(kernel, call, (*operands, weight, *written), scale)
     value = _reduced(call, tensors, total)
     if math.isnan(total):
-        nans.show(written, nans.lost(values(call, tensors)[0], tensors))
+        nans.show(written, nans.lost(values(call, tensors)[0], tensors, call.weights))
     return value, _in_their_shapes(tensors, written)
 
 

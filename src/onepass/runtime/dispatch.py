@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -199,16 +198,10 @@ def no_data(call: Call | RowCall, tensors: Sequence[Tensor]) -> str | None:
     for tensor in tensors:
         if not is_data(tensor):
             return f"a tensor is {_described(tensor)}"
-    for given in _given_beside(call):
-        if isinstance(given, Tensor) and (given.requires_grad or not is_data(given)):
-            return f"a weight or the normalizer is {_described(given)}"
+    for weight in call.weights:
+        if weight.requires_grad or not is_data(weight):
+            return f"a weight or the normalizer is {_described(weight)}"
     return None
-
-
-def _given_beside(call: Call | RowCall) -> tuple[Any, ...]:
-    """What no kernel differentiates by."""
-    weights = call.weight, call.denominator
-    return (*weights, call.options.get("weight")) if isinstance(call, RowCall) else weights
 
 
 def _described(tensor: Tensor) -> str:

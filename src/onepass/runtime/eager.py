@@ -97,15 +97,17 @@ def refuse_nan(call: RowCall, tensors: Sequence[Tensor]) -> None:
 def _of_rows(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
     operands = [_widened(t, call) if t.dtype.is_floating_point else t for t in tensors]
     if call.weight is None:
-        return nans.shown(call.loss.reference(*operands, **call.options), _rows(call, operands))
+        value = call.loss.reference(*operands, **call.options)
+        return nans.shown(value, _rows(call, operands), call.weights)
     # Selected outside and inside, for the reasons below.
     counts = (call.weight != 0).expand(call.shape)
     operands = [
         t if name in call.loss.shared else torch.where(_along_rows(counts, t), t, 0)
         for name, t in zip(call.names, operands, strict=True)
     ]
-    value = nans.shown(call.loss.reference(*operands, **call.options), _rows(call, operands))
-    return torch.where(counts, call.weight * value, 0.0)
+    value = call.loss.reference(*operands, **call.options)
+    value = torch.where(counts, call.weight * value, 0.0)
+    return nans.shown(value, _rows(call, operands), call.weights)
 
 
 def _rows(call: RowCall, tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -132,7 +134,7 @@ def _of_elements(call: Call, tensors: Sequence[Tensor]) -> Tensor:
     operands = tuple(_widened(tensor, call) for tensor in tensors)
     domains = [call.domains[name] for name in call.names]
     if call.weight is None:
-        return _guarded(call, operands)
+        return nans.shown(_guarded(call, operands), operands, call.weights)
     # Two selections: outside, so that what does not count is exactly 0; inside, so that its
     # gradient is 0 times something finite.
     counts = call.weight != 0
@@ -140,11 +142,12 @@ def _of_elements(call: Call, tensors: Sequence[Tensor]) -> Tensor:
         torch.where(counts, operand, domain.inside)
         for operand, domain in zip(operands, domains, strict=True)
     )
-    return torch.where(counts, call.weight * _guarded(call, operands), 0.0)
+    value = torch.where(counts, call.weight * _guarded(call, operands), 0.0)
+    return nans.shown(value, operands, call.weights)
 
 
 def _guarded(call: Call, operands: Sequence[Tensor]) -> Tensor:
-    """The formula; nan where an domain is left that is to be kept to."""
+    """The formula; nan where a domain is left that is to be kept to."""
     formula = _of_complex if call.dtype.is_complex else Call.formula
     value = formula(call, tuple(operands))
     if not checks.same_shape(value.shape, call.shape):
@@ -153,7 +156,7 @@ def _guarded(call: Call, operands: Sequence[Tensor]) -> Tensor:
         domain = call.domains[name]
         if call.refuses(domain):
             value = torch.where(domain.contains(operand), value, math.nan)
-    return nans.shown(value, operands)
+    return value
 
 
 def _of_complex(call: Call, operands: tuple[Tensor, ...]) -> Tensor:

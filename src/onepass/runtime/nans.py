@@ -16,25 +16,25 @@ from torch import Tensor
 from onepass.runtime import internals
 
 
-def lost(value: Tensor, operands: Sequence[Tensor]) -> Tensor:
-    """Where the unreduced loss is nan, and an operand is not finite.
+def lost(value: Tensor, operands: Sequence[Tensor], weights: Sequence[Tensor] = ()) -> Tensor:
+    """Where the unreduced loss is nan, and an operand there, or any weight, is not finite.
 
     Operands broadcast to the value, or are rows of it, along one more axis.
     """
-    whole = value.isnan()
-    finite = (_of_value(t.isfinite(), value) for t in operands if t.is_floating_point())
-    everything = next(finite)
-    for each in finite:
-        everything = everything & each
-    return whole & ~everything
+    infinite = [_of_value(~t.isfinite(), value) for t in operands if t.is_floating_point()]
+    infinite += [(~w.isfinite()).sum() > 0 for w in weights if w.is_floating_point()]
+    anything = infinite[0]
+    for each in infinite[1:]:
+        anything = anything | each
+    return value.isnan() & anything
 
 
-def shown(value: Tensor, operands: Sequence[Tensor]) -> Tensor:
+def shown(value: Tensor, operands: Sequence[Tensor], weights: Sequence[Tensor] = ()) -> Tensor:
     """The unreduced loss, whose gradient by every operand is nan where it is lost."""
     asking = [t for t in operands if t.is_floating_point() and _may_be_differentiated(t)]
     if not asking:
         return value
-    broken = lost(value, operands)
+    broken = lost(value, operands, weights)
     held = [torch.where(_along(broken, t), t, 0.0) for t in asking]
     summed = [t.sum(-1) if t.dim() > value.dim() else t for t in held]
     # Selected inside and outside, and times nan where it is lost alone: what is not lost takes no
@@ -63,5 +63,5 @@ def _along(broken: Tensor, tensor: Tensor) -> Tensor:
 
 
 def _of_value(holds: Tensor, value: Tensor) -> Tensor:
-    """What holds of elements, for each value: of all elements of its row."""
-    return (~holds).sum(-1) == 0 if holds.dim() > value.dim() else holds
+    """What holds of elements, for each value: of any element of its row."""
+    return holds.sum(-1) > 0 if holds.dim() > value.dim() else holds

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from onepass.errors import DtypeError, ParameterError
-from onepass.runtime import checks, circumstances
+from onepass.runtime import checks, circumstances, sharded
 from onepass.runtime.call import Call, RowCall
 from onepass.runtime.operands import is_data
 
@@ -70,6 +70,7 @@ def weighting(
     for name, given in (("weight", weight), ("sample_weight", sample_weight), ("mask", mask)):
         if given is not None:
             _check_weight(loss, name, given, shape, device)
+    weight, sample_weight = widened(weight), widened(sample_weight)
     counting = product(product(weight, sample_weight) if counts else sample_weight, mask)
     total = counting if counts else product(weight, counting)
     if normalizer is not None:
@@ -81,14 +82,26 @@ def weighting(
     return total, _total(counting, shape)
 
 
+def widened(weight: Tensor | None) -> Tensor | None:
+    """A weight whose gradient may be asked for, half types as float32: it is a sum over what the
+    weight multiplies and over what it counts for, to be rounded once.
+    """
+    if weight is None or weight.dtype.itemsize > 2 or not weight.dtype.is_floating_point:
+        return weight
+    asked = weight.requires_grad or circumstances.obstacle() is not None
+    return weight.float() if asked else weight
+
+
 def product(a: Tensor | None, b: Tensor | None) -> Tensor | None:
-    """a * b, exactly 0 wherever b is (a may be nan there); half types widened."""
+    """a * b, exactly 0 wherever one of them is (the other may be nan there); half types widened."""
     if a is None or b is None:
         return b if a is None else a
-    wide = torch.promote_types(a.dtype, b.dtype)
+    one, other = sharded.together([a, b])
+    wide = torch.promote_types(one.dtype, other.dtype)
     if wide.is_floating_point:
         wide = torch.promote_types(wide, torch.float32)
-    return torch.where(b != 0, a.to(wide) * b, torch.zeros((), dtype=wide, device=a.device))
+    nothing = torch.zeros((), dtype=wide, device=one.device)
+    return torch.where((one != 0) & (other != 0), one.to(wide) * other, nothing)
 
 
 def rows_that_count(counting: Tensor, shape: torch.Size) -> float | Tensor:

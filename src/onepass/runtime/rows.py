@@ -81,7 +81,7 @@ def values(call: RowCall, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor | N
         denominator(call, tensors)
     total = launch(tensors, out=out)
     reduced(call, tensors, total, 1.0)
-    return out, nans.lost(out, tensors) if math.isnan(total) else None
+    return out, nans.lost(out, tensors, call.weights) if math.isnan(total) else None
 
 
 def value_and_gradients(
@@ -94,7 +94,8 @@ def value_and_gradients(
     total = launch(tensors, quotient(upstream, divisor), written)
     value = reduced(call, tensors, total, divisor)
     if math.isnan(total):
-        nans.show(written, nans.lost(values(call.without_launches(), tensors)[0], tensors))
+        value_of_each, _ = values(call.without_launches(), tensors)
+        nans.show(written, nans.lost(value_of_each, tensors, call.weights))
     return value, written
 
 

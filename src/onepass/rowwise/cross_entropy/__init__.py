@@ -10,7 +10,7 @@ from onepass.define import NONNEGATIVE, POSITIVE, PROBABILITY, Card, Rowwise, wi
 from onepass.rowwise import labels
 from onepass.rowwise.cross_entropy import cpu, reference
 from onepass.rowwise.tally import tally
-from onepass.runtime import keywords
+from onepass.runtime import keywords, reduce
 from onepass.runtime.call import Prepared
 from onepass.runtime.remember import remembered
 
@@ -79,7 +79,7 @@ def evaluate(
     axis = labels.class_axis("cross_entropy", input, dim)
     labels.check_class_weight("cross_entropy", weight, input.shape[axis], input.device)
     logits = labels.classes_last(input, axis)
-    options["weight"] = weight
+    options["weight"] = reduce.widened(weight)
     mass = labels.probabilities("cross_entropy", input, target, tuple(input.shape), ignore_index)
     if mass is not None:
         return of_probabilities.call((logits, labels.classes_last(mass, axis)), options, *weighting)

@@ -22,14 +22,16 @@ def of_labels(
     """The loss of each row, given the index of its class; 0 where that is ignored."""
     kept = target != ignore_index
     label = torch.where(kept, target, 0).to(torch.int64)
-    share = None if weight is None else weight[label.unsqueeze(-1)].squeeze(-1)
+    share = None
+    if weight is not None:
+        share = weight.to(input.dtype)[label.unsqueeze(-1)].squeeze(-1)
     if share is not None and not label_smoothing and not z_loss:
         kept = kept & (share != 0)  # nothing but its class counts in a row
     logits = _capped(torch.where(kept.unsqueeze(-1), input, 0.0), softcap)
     surprise = _surprise(_finite(logits))
     of_label = at_label(surprise, label)
     if share is not None:
-        of_label = of_label * share.to(logits.dtype)
+        of_label = of_label * share
     value = (1 - label_smoothing) * of_label
     if label_smoothing:
         value = value + label_smoothing / input.shape[-1] * _sum(surprise, weight)
@@ -51,6 +53,8 @@ def of_probabilities(
     if label_smoothing:
         mass = (1 - label_smoothing) * target + label_smoothing / input.shape[-1]
     surprise = _surprise(_finite(logits))
+    if weight is not None:  # whatever mass a class without weight has
+        mass = torch.where(weight == 0, 0.0, mass)
     # A class without mass costs nothing, however impossible it is.
     surprise = torch.where((mass == 0) & torch.isinf(surprise), 0.0, surprise)
     return _sum(mass * surprise, weight) + _squared(logits, z_loss)
@@ -76,10 +80,12 @@ def _capped(logits: Tensor, softcap: float | None) -> Tensor:
 
 
 def _finite(logits: Tensor) -> Tensor:
-    """The same, but 0 for a single infinite logit and -inf beside it, which is its limit."""
+    """The same, but 0 for a single infinite logit and -inf beside it, which is its limit; a nan
+    stays one.
+    """
     infinite = logits == torch.inf
     one = infinite.sum(-1, keepdim=True) == 1
-    return torch.where(one, torch.where(infinite, 0.0, -torch.inf), logits)
+    return torch.where(one & ~logits.isnan(), torch.where(infinite, 0.0, -torch.inf), logits)
 
 
 def _sum(values: Tensor, weight: Tensor | None) -> Tensor:

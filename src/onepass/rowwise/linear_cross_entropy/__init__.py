@@ -15,7 +15,7 @@ from onepass.errors import ShapeError
 from onepass.rowwise import cross_entropy, labels
 from onepass.rowwise.linear_cross_entropy import cpu, reference
 from onepass.rowwise.tally import tally
-from onepass.runtime import checks, keywords
+from onepass.runtime import checks, keywords, reduce
 from onepass.runtime.call import RowCall
 
 _NAME = "linear_cross_entropy"
@@ -95,7 +95,7 @@ def evaluate(
             _logits(input, linear_weight, *bias), target, weight, skipped,
             label_smoothing, axis, z_loss, softcap, *weighting,
         )  # fmt: skip
-    options["weight"] = weight
+    options["weight"] = reduce.widened(weight)
     if mass is not None:
         return of_probabilities.evaluate((input, mass, linear_weight, *bias), options, *weighting)
     options["ignore_index"] = skipped

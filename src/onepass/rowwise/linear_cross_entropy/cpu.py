@@ -7,6 +7,7 @@ are sums over all rows: they are accumulated in float32 at least.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -45,13 +46,15 @@ def value(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
     return rows.reduced(call, tensors, total, denominator)
 
 
-def values(call: RowCall, tensors: Sequence[Tensor]) -> tuple[Tensor, None]:
-    """The unreduced loss; a nan in it shows in its gradients by itself."""
+def values(call: RowCall, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
+    """The unreduced loss, and the rows in which it is nan, if there are any."""
     rows.denominator(call, tensors)
     out = torch.zeros(call.shape.numel(), dtype=call.dtype, device="cpu")
     for chunk in _chunks(call, tensors, call.weight):
         out[chunk.rows] = rows.values(chunk.call, (chunk.logits, chunk.target))[0]
-    return out.reshape(call.shape), None
+    out = out.reshape(call.shape)
+    lost = out.isnan()
+    return out, lost if lost.any() else None
 
 
 def value_and_gradients(
@@ -71,9 +74,10 @@ def gradients(
     upstream: Tensor,
     lost: Tensor | None,
 ) -> Gradients:
-    """The gradients of the unreduced loss: slopes times upstream."""
-    del lost
+    """The gradients of the unreduced loss: slopes times upstream; nan where it is lost."""
     weight = rows.times_upstream(call, upstream)
+    if lost is not None:  # a row without weight would be left out
+        weight = weight.masked_fill(lost, math.nan)
     return _accumulated(call, tensors, wanted, weight, 1.0)[1]
 
 

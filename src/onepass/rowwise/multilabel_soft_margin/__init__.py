@@ -14,6 +14,7 @@ from onepass.pointwise.binary import multilabel_soft_margin_loss as of_elements
 from onepass.rowwise.multilabel_soft_margin import reference
 from onepass.runtime import checks, circumstances, eager, reduce
 from onepass.runtime.call import Call, RowCall
+from onepass.runtime.operands import is_data
 
 _NAME = "multilabel_soft_margin_loss"
 _TENSORS = ("input", "target")
@@ -29,12 +30,15 @@ class _MeanOfElements(Rowwise):
         call, tensors = self.call(tensors, options, *weighting)
         if call.reduction == "none" or circumstances.obstacle() is not None:
             return eager.evaluate(call, tensors)
+        rows = _rows(call)
+        if isinstance(rows, Tensor) and is_data(rows) and rows.isnan():  # no normalizer for others
+            return eager.evaluate(call, tensors)
         return of_elements.evaluate(
             tensors,
             {},
             weight=options["weight"],
             sample_weight=None if call.weight is None else call.weight.unsqueeze(-1),
-            normalizer=_rows(call) * tensors[0].shape[-1],
+            normalizer=rows * tensors[0].shape[-1],
         )
 
 
