@@ -12,7 +12,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 SHAPE = (8_192, 1_024)
-PAIRS = 5
+PAIRS = 3
 
 # Legal inputs of a loss; those that a model would produce require their gradient.
 Inputs = Callable[[tuple[int, ...], Generator], tuple[Tensor, ...]]

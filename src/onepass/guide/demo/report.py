@@ -172,8 +172,13 @@ def summary(results: Sequence[demo.Result]) -> Text:
         f"value and gradient of every step differ by at most {worst:.0e}; after a run of each, "
         f"the metrics differ by at most {metrics:.1%} of what training gains. At ",
         (f"{faster:.1f}x", "bold"),
-        f" the speed of torch.nn on {torch.get_num_threads()} threads (geometric mean).",
+        f" the speed of torch.nn on {_threads()} (geometric mean).",
     )
+
+
+def _threads() -> str:
+    count = torch.get_num_threads()
+    return "one thread" if count == 1 else f"{count} threads"
 
 
 def write(path: Path, checked: Sequence[known.Checked], results: Sequence[demo.Result]) -> None:
