@@ -32,8 +32,8 @@ def of_module(every, rows=6):
     return every.of_module(every.drawn(rows))
 
 
-def same(every, ours, theirs):
-    """Whether two modules agree on inputs and, if they have a layer, on the same one."""
+def assert_same(every, ours, theirs):
+    """Two modules agree on inputs and, if they have a layer, on the same one."""
     ours.load_state_dict(theirs.state_dict())
     tensors = of_module(every)
     torch.testing.assert_close(ours(*tensors), theirs(*tensors), rtol=1e-5, atol=1e-6)
@@ -83,7 +83,7 @@ def test_a_constructor_of_ones_own_keeps_every_option(every, reduction):
 
         return Derived()
 
-    same(every, derived(every.module), derived(twin(every)))
+    assert_same(every, derived(every.module), derived(twin(every)))
 
 
 @OVER_LOSSES
@@ -100,7 +100,7 @@ def test_arguments_handed_on_keep_every_option(every):
         return Derived(*every.layer, reduction="none", gamma=3.0, **every.options)
 
     ours = derived(every.module)
-    same(every, ours, derived(twin(every)))
+    assert_same(every, ours, derived(twin(every)))
     assert "reduction='none'" in repr(ours)
     assert ours.config()["reduction"] == "none"
 
@@ -129,7 +129,7 @@ def test_names_of_ones_own_are_ones_own():
         assert ours.function(2) == 4
         assert ours.config == {"a": 1}
         assert list(ours.state_dict()) == list(theirs.state_dict())
-        same(every, ours, theirs)
+        assert_same(every, ours, theirs)
         assert repr(ours)
 
 
