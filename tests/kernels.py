@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 
-from onepass.runtime import kernels
+from onepass.runtime import compiler, processor
 
 
 def assert_golden(path, printed, request):
@@ -21,8 +21,8 @@ def assert_golden(path, printed, request):
 
 def compiled(text, signature) -> tuple[str, bytes]:
     """Assembly and object code, as the engine makes them."""
-    module = kernels.module(text, signature, "onepass_tested")
-    machine = kernels.machine()
+    module = compiler.module(text, signature, "onepass_tested")
+    machine = processor.machine()
     return machine.emit_assembly(module), machine.emit_object(module)
 
 

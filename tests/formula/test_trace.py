@@ -1,7 +1,9 @@
 """Running a formula on nodes: its names, its flags, and what it must not do."""
 
+import cProfile
 import math
-import sys
+import pstats
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -77,22 +79,26 @@ def test_names_of_an_early_return_are_kept():
     assert set(names(formula, ("x", x), ("full", False))) == {"half"}
 
 
-def test_a_profiler_is_put_back():
-    def profiler(*_):
-        return None
+@pytest.mark.parametrize("error", [None, ValueError])
+def test_a_profiler_goes_on(error):
+    def formula(x):
+        if error:
+            raise error
+        return x
 
-    def broken(x):
-        raise ValueError("own")
+    def behind_it():
+        return 1
 
-    sys.setprofile(profiler)
+    profiler = cProfile.Profile()
+    profiler.enable()
     try:
-        trace(lambda x: x * x, {"x": x})
-        assert sys.getprofile() is profiler
-        with pytest.raises(ValueError, match="own"):
-            trace(broken, {"x": x})
-        assert sys.getprofile() is profiler
+        with pytest.raises(error) if error else nullcontext():
+            trace(formula, {"x": x})
+        behind_it()
     finally:
-        sys.setprofile(None)
+        profiler.disable()
+    seen = {function[2] for function in pstats.Stats(profiler).stats}
+    assert "behind_it" in seen
 
 
 def test_local_names_reappear_in_the_kernel():

@@ -232,7 +232,7 @@ def test_text_among_numbers_is_shown(tmp_path):
 def test_a_class_that_is_none(tmp_path):
     (tmp_path / "x.csv").write_text("y\n1\n2\n3\n")
     assert tensor(tmp_path / "x.csv", classes=("3", "2", "1")).tolist() == [2, 1, 0]
-    with pytest.raises(FileError, match="holds '3', which is none of --classes '1', '2'"):
+    with pytest.raises(FileError, match="holds '3', but --classes lists only '1', '2'"):
         tensor(tmp_path / "x.csv", classes=("1", "2"))
 
 

@@ -11,7 +11,7 @@ import pytest
 import onepass
 from onepass.printers import cpu
 from onepass.printers.cpu import Operand
-from onepass.runtime import kernels
+from onepass.runtime import compiler, kernels
 from tests.kernels import assert_complete, assert_golden, compiled
 from tests.printers.cases import ALL_CASES, Memory, cases, memory
 from tests.twins import ALL_LOSSES, names
@@ -115,7 +115,7 @@ class Turns:
 
 def ran_plainly(case, given: Memory, turns=None):
     partials = np.zeros(-(-given.count // cpu.BLOCK))
-    run = kernels.plain(case.source)
+    run = compiler.plain(case.source)
     with np.errstate(all="ignore"):
         turn_at = [0] if turns is None else Turns(turns)
         run(*given.arrays, partials, *given.numbers, given.count, turn_at)

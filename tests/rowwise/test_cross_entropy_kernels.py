@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from onepass.runtime import kernels, rows
+from onepass.runtime import compiler, kernels, rows
 from tests.kernels import assert_complete, assert_golden, compiled
 from tests.rowwise import cross_entropy as checks
 from tests.rowwise.cross_entropy import ADJACENT, ALONE, FEW, LAST, labels, logits, on
@@ -97,7 +97,9 @@ def test_machine_code_is_vectorised_and_calls_nothing_unknown(name, printed, tmp
 
 def test_a_loop_that_is_not_vectorised_would_be_noticed(printed, monkeypatch):
     kernel = printed("along_values")
-    monkeypatch.setenv("NUMBA_LOOP_VECTORIZE", "0")
+    tuning = compiler._tuning()
+    tuning.loop_vectorization = False
+    monkeypatch.setattr(compiler, "_tuning", lambda: tuning)
     assembly, _ = compiled(*kernel)
     assert "onepass_tested" in assembly
     assert not PACKED["sums"].search(assembly)

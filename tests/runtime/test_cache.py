@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import onepass
-from onepass.runtime import cache, kernels
+from onepass.runtime import cache, compiler, kernels
 
 CALL = """
 import sys, warnings, torch, onepass, onepass.functional as F
@@ -177,8 +177,8 @@ def test_a_kernel_is_made_of_its_text_and_the_toolchain(folder, monkeypatch, by_
         made.append(source)
         return original(source, *others)
 
-    original = kernels.compiled
-    monkeypatch.setattr(kernels, "compiled", compiled)
+    original = compiler.compiled
+    monkeypatch.setattr(compiler, "compiled", compiled)
     x, y = torch.randn(2, 5000)
     loss = onepass.pointwise(lambda input, target: torch.abs(input - target) * 1.25)
     twin = onepass.pointwise(lambda input, target: torch.abs(input - target) * 1.25)

@@ -14,7 +14,7 @@ import onepass
 from onepass import functional as F
 from onepass.pointwise import regression
 from onepass.printers.cpu import Kernel, Operand, text
-from onepass.runtime import kernels
+from onepass.runtime import compiler, kernels, processor
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_a_kernel_runs_as_plain_python_too(count):
     source = text(kernel, *loss.results(loss.tensors, loss.flags))
     x, y = np.random.default_rng(0).normal(size=(2, count))
     gradient, partials = np.empty(count), np.zeros(-(-count // 16384))
-    kernels.plain(source)(x, y, gradient, partials, 0.5, 2.0, count, [0])
+    compiler.plain(source)(x, y, gradient, partials, 0.5, 2.0, count, [0])
     leaf = torch.from_numpy(x).requires_grad_()
     value = F.huber_loss(leaf, torch.from_numpy(y), delta=0.5, reduction="sum")
     value.backward(torch.tensor(2.0, dtype=torch.float64))
@@ -226,10 +226,10 @@ def test_a_kernel_needs_nothing_that_is_far_away(then):
 
 
 def test_the_processor_may_be_chosen_as_numba_lets_it(monkeypatch):
-    here, kept = kernels._processor(), kernels._toolchain.__wrapped__()
+    here, kept = processor.chosen(), kernels._toolchain.__wrapped__()
     monkeypatch.setenv("NUMBA_CPU_NAME", "haswell")
     monkeypatch.setenv("NUMBA_CPU_FEATURES", "+avx2,-avx512f")
-    assert kernels._processor() == ("haswell", "+avx2,-avx512f") != here
+    assert processor.chosen() == ("haswell", "+avx2,-avx512f") != here
     assert kernels._toolchain.__wrapped__() != kept  # its kernels are others in the cache
     monkeypatch.delenv("NUMBA_CPU_NAME")
-    assert kernels._processor() == (here[0], "+avx2,-avx512f")
+    assert processor.chosen() == (here[0], "+avx2,-avx512f")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
@@ -53,7 +54,10 @@ def trace(formula: Callable[..., Any], arguments: Mapping[str, Any]) -> Trace:
 def _locals_at_return(
     formula: Callable[..., Any], arguments: Mapping[str, Any]
 ) -> tuple[Any, dict[str, Any]]:
-    """Call the formula; look at its frame when it returns."""
+    """Call the formula; look at its frame when it returns.
+
+    A profile function sees it, in a thread of its own: another thread's profiler is left alone.
+    """
     code: CodeType = formula.__code__
     variables: dict[str, Any] = {}
 
@@ -61,10 +65,12 @@ def _locals_at_return(
         if event == "return" and frame.f_code is code:
             variables.update(frame.f_locals)
 
-    before = sys.getprofile()
-    sys.setprofile(look)
-    try:
-        value = formula(**arguments)
-    finally:
-        sys.setprofile(before)
-    return value, variables
+    def call() -> Any:
+        sys.setprofile(look)
+        try:
+            return formula(**arguments)
+        finally:
+            sys.setprofile(None)
+
+    with ThreadPoolExecutor(1, "onepass formula") as thread:
+        return thread.submit(call).result(), variables

@@ -16,7 +16,6 @@ from typing import Any
 
 from llvmlite import ir
 from numba.core import cgutils, types
-from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 
 from onepass.runtime import vectormath
@@ -393,31 +392,6 @@ def _to_bfloat16(builder: Any, value: Any) -> Any:
     quiet = builder.or_(upper, BITS32(0x40))  # a nan may not be rounded to infinity
     is_nan = builder.fcmp_unordered("uno", value, value)
     return builder.trunc(builder.select(is_nan, quiet, rounded), BITS16)
-
-
-def module(result: Any, name: str) -> Any:
-    """The optimised module of the C function `name`, which calls the compiled one with what is in a
-    frame: addresses, numbers and the count, eight bytes each, and last the turns, by their place.
-    """
-    context, arguments = result.target_context, result.signature.args
-    library = context.codegen().create_library(name)
-    module = library.create_ir_module(name)
-    function = ir.Function(module, ir.FunctionType(ir.VoidType(), [BITS64.as_pointer()]), name)
-    builder = ir.IRBuilder(function.append_basic_block())
-    *places, turns = [builder.gep(function.args[0], [BITS64(k)]) for k in range(len(arguments))]
-    kinds = [context.get_value_type(argument).as_pointer() for argument in arguments[:-1]]
-    values = [builder.load(builder.bitcast(p, k)) for p, k in zip(places, kinds, strict=True)]
-    callee = context.declare_function(module, result.fndesc)
-    context.call_conv.call_function(builder, callee, types.void, arguments, [*values, turns])
-    builder.ret_void()
-    with global_compiler_lock:  # finalize() would optimise a second time, and compile
-        library.add_ir_module(module)
-        whole = library._final_module
-        whole.link_in(result.library._get_module_for_linking(), preserve=True)
-        for symbol in (*whole.functions, *whole.global_variables):
-            if symbol.name != name and not symbol.is_declaration:
-                symbol.linkage = "private"  # or one of its name, far away, is called in its place
-    return whole
 
 
 def jitted() -> dict[str, Any]:

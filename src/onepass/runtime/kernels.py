@@ -7,15 +7,13 @@ function of one frame: ctypes calls it and releases the GIL while it runs.
 
 from __future__ import annotations
 
-import linecache
 import os
 import threading
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from struct import Struct
-from types import FunctionType
 from typing import Any, NamedTuple
 
 import torch
@@ -130,8 +128,10 @@ def load(source: str, signature: Signature) -> Loaded:
         name = disk.key(source, repr(signature.pointers), _toolchain())
         code = disk.load(f"{name}.o")
         if code is None:
+            from onepass.runtime import compiler
+
             path = disk.save_text(f"{name}.py", source)
-            code = compiled(source, signature, _symbol(name), path)
+            code = compiler.compiled(source, signature, _symbol(name), path)
             disk.save(f"{name}.o", code)
         return Loaded(_linked(code, _symbol(name)), signature)
 
@@ -141,98 +141,15 @@ def _symbol(name: str) -> str:
     return f"onepass_{name}"
 
 
-def compiled(source: str, signature: Signature, symbol: str, path: Path | None = None) -> bytes:
-    """Object code with the C function `symbol` of a frame; numba is imported here."""
-    return machine().emit_object(module(source, signature, symbol, path))
-
-
-def module(source: str, signature: Signature, symbol: str, path: Path | None = None) -> Any:
-    """The same as LLVM has it, optimised."""
-    import numba
-
-    from onepass.runtime import intrinsics
-
-    options: dict[str, Any] = {"error_model": "numpy", "nogil": True}
-    options |= {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-    namespace = _executed(source, intrinsics.jitted(), path)
-    function = namespace.pop("kernel")
-    function.__name__ = function.__qualname__ = symbol
-    for name, helper in namespace.items():  # inlined, or loops that call them stay scalar
-        if isinstance(helper, FunctionType):
-            function.__globals__[name] = numba.njit(forceinline=True, **options)(helper)
-    pointers = [numba.types.CPointer(_numba_type(dtype)) for _, dtype in signature.pointers]
-    numbers = [numba.float64] * len(signature.numbers)
-    integers = [numba.int64] * len(signature.integers)
-    types = numba.void(*pointers, *numbers, *integers, numba.types.CPointer(numba.int64))
-    dispatcher = numba.njit(types, **options)(function)
-    return intrinsics.module(dispatcher.overloads[types.args], symbol)
-
-
-def plain(source: str) -> Callable[..., None]:
-    """The same text as a Python function over numpy arrays, for tests and for reading along."""
-    from onepass.runtime import vectormath
-
-    return _executed(source, vectormath.plain(), None)["kernel"]
-
-
-def _executed(source: str, words: dict[str, Any], path: Path | None) -> dict[str, Any]:
-    """What the text defines, with these words bound in it."""
-    file = str(path) if path else f"<onepass {disk.key(source)}>"
-    linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-    namespace = dict(words)
-    exec(compile(source, file, "exec"), namespace)
-    return {name: made for name, made in namespace.items() if name not in words}
-
-
-def _numba_type(dtype: str) -> Any:
-    import numba
-
-    return numba.uint16 if dtype in ("float16", "bfloat16") else getattr(numba, dtype)
-
-
-@cache
-def machine() -> Any:
-    """This processor, its code beside its constants: numba's own takes a 64-bit address for each
-    time that one is read, and a kernel has more of them than registers.
-    """
-    cpu, features = _processor()
-    return _target().create_target_machine(
-        cpu=cpu,
-        features=features,
-        opt=3,
-        reloc="pic",
-        codemodel="small",
-    )
-
-
-def _processor() -> tuple[str, str]:
-    """Name and features of the processor to compile for: numba's NUMBA_CPU_NAME and
-    NUMBA_CPU_FEATURES, or this one.
-    """
-    from llvmlite import binding as llvm
-
-    name, features = (os.environ.get(f"NUMBA_CPU_{what}") for what in ("NAME", "FEATURES"))
-    if name is None:
-        name = llvm.get_host_cpu_name()
-        features = features or llvm.get_host_cpu_features().flatten()
-    return name, features or ""
-
-
 @cache
 def _linker() -> Any:
     from llvmlite import binding as llvm
 
-    here = _target().create_target_machine(jit=True)
+    from onepass.runtime import processor
+
+    here = processor.target().create_target_machine(jit=True)
     # llvmlite's memory manager keeps code and its constants together; LLVM's may not.
     return llvm.create_mcjit_compiler(llvm.parse_assembly(""), here, use_lmm=True)
-
-
-def _target() -> Any:
-    from llvmlite import binding as llvm
-
-    llvm.initialize_native_target()
-    llvm.initialize_native_asmprinter()
-    return llvm.Target.from_default_triple()
 
 
 def _linked(code: bytes, symbol: str) -> int:
@@ -249,8 +166,9 @@ def _toolchain() -> str:
     """What object code depends on beside its text: the processor, LLVM, and what is ours."""
     from importlib.metadata import version
 
+    from onepass.runtime import processor
+
     here = Path(__file__).parent
-    sources = [
-        (here / name).read_text() for name in ("vectormath.py", "intrinsics.py", "kernels.py")
-    ]
-    return disk.key(version("numba"), version("llvmlite"), *_processor(), *sources)
+    ours = ("vectormath.py", "intrinsics.py", "compiler.py", "processor.py", "kernels.py")
+    sources = [(here / name).read_text() for name in ours]
+    return disk.key(version("numba"), version("llvmlite"), *processor.chosen(), *sources)

@@ -354,10 +354,10 @@ class Calls {
       const c10::intrusive_ptr<Call> call, const Tensors& tensors, const py::tuple& given) {
     variable_list gradients;
     // Autograd saves no tensor made in inference mode; Python saves its copy.
-    const bool saves = call->wanted && std::any_of(tensors.begin(), tensors.end(), [](auto& tensor) {
+    const bool unsavable = call->wanted && std::any_of(tensors.begin(), tensors.end(), [](auto& tensor) {
       return tensor.is_inference();
     });
-    const bool runs = call->recipe && !saves && (parallel || call->recipe->turns == 1);
+    const bool runs = call->recipe && !unsavable && (parallel || call->recipe->turns == 1);
     const double total = runs ? run(*call, tensors, gradients) : NAN;
     if (std::isnan(total)) {
       gradients.clear();

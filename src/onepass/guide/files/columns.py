@@ -108,7 +108,7 @@ def _places(column: Column, array: Array, classes: Sequence[str]) -> Tensor:
     names = list(map(str, labels(column, array)))
     strange = next((name for name in names if name not in places), None)
     if strange is not None:
-        raise FileError(f"{column} holds {strange!r}, which is none of --classes {listed(classes)}")
+        raise FileError(f"{column} holds {strange!r}, but --classes lists only {listed(classes)}")
     return torch.tensor([places[name] for name in names])
 
 
