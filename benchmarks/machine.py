@@ -15,7 +15,7 @@ import torch
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 PROCESSOR = Path("/proc/cpuinfo")
 CLOCKS = Path("/proc/stat")
-VERSIONS = ("torch", "numba", "numpy")
+VERSIONS = ("torch", "llvmlite", "numpy")
 
 
 def machine() -> dict[str, object]:

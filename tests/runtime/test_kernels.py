@@ -225,11 +225,13 @@ def test_a_kernel_needs_nothing_that_is_far_away(then):
     assert done.stdout == "computed\n", done.stderr
 
 
-def test_the_processor_may_be_chosen_as_numba_lets_it(monkeypatch):
+def test_the_processor_may_be_chosen(monkeypatch):
+    for name in ("ONEPASS_CPU_NAME", "ONEPASS_CPU_FEATURES"):
+        monkeypatch.delenv(name, raising=False)
     here, kept = processor.chosen(), kernels._toolchain.__wrapped__()
-    monkeypatch.setenv("NUMBA_CPU_NAME", "haswell")
-    monkeypatch.setenv("NUMBA_CPU_FEATURES", "+avx2,-avx512f")
+    monkeypatch.setenv("ONEPASS_CPU_NAME", "haswell")
+    monkeypatch.setenv("ONEPASS_CPU_FEATURES", "+avx2,-avx512f")
     assert processor.chosen() == ("haswell", "+avx2,-avx512f") != here
     assert kernels._toolchain.__wrapped__() != kept  # its kernels are others in the cache
-    monkeypatch.delenv("NUMBA_CPU_NAME")
+    monkeypatch.delenv("ONEPASS_CPU_NAME")
     assert processor.chosen() == (here[0], "+avx2,-avx512f")

@@ -1,24 +1,22 @@
-"""The functions of kernel text: right to the last places, vectorised, the same without numba."""
+"""The functions of kernel text: right to the last places, vectorised, the same as plain Python."""
 
 import ctypes
+import itertools
 import math
 import platform
 import re
 import subprocess
 import sys
+from array import array
 from functools import cache
 
 import mpmath
-import numba
 import numpy as np
 import pytest
 import torch
-from llvmlite import binding
-from numba.core import types
-from numba.core.errors import TypingError
 from scipy import special
 
-from onepass.runtime import intrinsics, vectormath
+from onepass.runtime import compiler, intrinsics, kernels, processor, vectormath
 
 INF, NAN = math.inf, math.nan
 REAL = {32: np.float32, 64: np.float64}
@@ -35,52 +33,36 @@ LIMIT = {"sigmoid": 3.0, "softplus": 2.5, "log_sigmoid": 2.5, "tanh": 3.0, "erf"
 }
 ON_X86 = pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="reads x86 code")
 
-binding.initialize_native_target()
-binding.initialize_native_asmprinter()
+_numbered = itertools.count()
 
 
 class Compiled:
-    """Kernel text through numba; called with arrays for pointers."""
+    """Kernel text as machine code; called with arrays for pointers, then with integers."""
 
-    def __init__(self, text, *argument_types):
-        namespace = intrinsics.jitted()
-        exec(text, namespace)
-        signature = types.void(*argument_types)
-        options = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
-        function = numba.njit(signature, error_model="numpy", nogil=True, **options)
-        self.result = function(namespace["kernel"]).overloads[signature.args]
-        self.library = self.result.library
-        self.assembly = self.library.get_asm_str()
-        self.llvm = self.library.get_llvm_str()
-        self.address = self.library.get_pointer_to_function(self.result.fndesc.llvm_func_name)
+    def __init__(self, text, *dtypes, integers=("size",)):
+        pointers = tuple((f"pointer{k}", dtype) for k, dtype in enumerate(dtypes))
+        signature, symbol = kernels.Signature(pointers, (), integers), f"tested_{next(_numbered)}"
+        module = compiler.module(text, signature, symbol)
+        machine = processor.machine()
+        self.llvm, self.assembly = str(module), machine.emit_assembly(module)
+        address = kernels._linked(machine.emit_object(module), symbol)
+        self.function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
 
     def __call__(self, *arguments):
-        call(self.address, *arguments)
-
-
-def call(address, *arguments):
-    """numba's convention: a place for the result and one for an exception come first."""
-    unused = (ctypes.c_void_p * 2)()
-    pointers = [x.ctypes.data if isinstance(x, np.ndarray) else x for x in arguments]
-    function = ctypes.CFUNCTYPE(
-        ctypes.c_int32, *[ctypes.c_void_p] * 2, *[ctypes.c_int64] * len(pointers)
-    )
-    assert function(address)(ctypes.addressof(unused), ctypes.addressof(unused), *pointers) == 0
-
-
-def pointer(width):
-    return types.CPointer(types.float32 if width == 32 else types.float64)
+        arguments = [x.ctypes.data if isinstance(x, np.ndarray) else x for x in arguments]
+        frame = array("q", [*arguments, 0])
+        self.function(frame.buffer_info()[0])
 
 
 @cache
 def loop(name, width):
     operands = "read(x, i), read(y, i)" if name in TWO_OPERANDS else "read(x, i)"
     text = f"""
-def kernel(x, y, output, size):
+def kernel(x, y, output, size, turn_at=None):
     for i in range(size):
         write(output, i, {name}{width}({operands}))
 """
-    return Compiled(text, *[pointer(width)] * 3, types.intp)
+    return Compiled(text, *[f"float{width}"] * 3)
 
 
 def evaluated(name, x, y=None):
@@ -315,7 +297,7 @@ def test_two_operands_have_the_limits_of_torch(name, theirs, how, width):
         )
 
 
-# The same text without numba
+# The same text as plain Python
 
 
 @pytest.mark.parametrize("name", STRAIGHT)
@@ -331,11 +313,11 @@ def test_plain_python_gives_the_same(name):
 
 
 def test_both_namespaces_hold_the_same_names():
-    assert set(vectormath.plain()) == set(intrinsics.jitted())
+    assert set(vectormath.plain()) == set(intrinsics.words(None))
 
 
 RANKED = """
-def kernel(x, ranks, again, size):
+def kernel(x, ranks, again, size, turn_at=None):
     for i in range(size):
         write(ranks, i, rank(read(x, i)))
         write(again, i, of_rank(read(ranks, i)))
@@ -344,11 +326,11 @@ def kernel(x, ranks, again, size):
 
 @pytest.mark.parametrize("width", [32, 64])
 def test_ranks_are_integers_in_the_order_of_the_reals(width):
-    real, kind = REAL[width], types.int32 if width == 32 else types.int64
+    real = REAL[width]
     tiny, most = np.finfo(real).smallest_subnormal, np.finfo(real).max
     positive = np.array([0, tiny, 1e-30, 1, 1 + np.finfo(real).eps, 2, most, INF], real)
     x = np.concatenate([-positive[::-1], positive])
-    compiled = Compiled(RANKED, pointer(width), types.CPointer(kind), pointer(width), types.intp)
+    compiled = Compiled(RANKED, f"float{width}", f"int{width}", f"float{width}")
     namespace = vectormath.plain()
     exec(RANKED, namespace)
     for kernel in (compiled, namespace["kernel"]):
@@ -359,7 +341,7 @@ def test_ranks_are_integers_in_the_order_of_the_reals(width):
 
 
 PRIMITIVES = """
-def kernel(x, y, output, size):
+def kernel(x, y, output, size, turn_at=None):
     for i in range(size):
         a = read(x, i)
         b = read(y, i)
@@ -375,7 +357,7 @@ def test_primitives_mean_the_same_in_both_modes():
     exec(PRIMITIVES, namespace)
     got, want = np.empty((2, 500))
     namespace["kernel"](x, y, got, 500)
-    Compiled(PRIMITIVES, *[pointer(64)] * 3, types.intp)(x, y, want, 500)
+    Compiled(PRIMITIVES, *["float64"] * 3)(x, y, want, 500)
     np.testing.assert_allclose(got, want, rtol=1e-15)
     positive = (x > 0) & ~((y < 0) | (x == y))
     by_numpy = np.where(positive, x * y + x, np.copysign(np.sqrt(np.abs(x)), y))
@@ -386,9 +368,10 @@ def test_primitives_mean_the_same_in_both_modes():
 @pytest.mark.parametrize("name, want", [("maximum", NAN), ("minimum", NAN)])
 @pytest.mark.parametrize("operands", [(NAN, 1.0), (1.0, NAN)])
 def test_nan_wins_a_comparison(name, want, operands):
-    text = f"def kernel(x, y, output):\n    write(output, 0, {name}(read(x, 0), read(y, 0)))\n"
+    line = f"write(output, 0, {name}(read(x, 0), read(y, 0)))"
+    text = f"def kernel(x, y, output, turn_at=None):\n    {line}\n"
     x, y, output = np.array([[operands[0]], [operands[1]], [0.0]])
-    Compiled(text, *[pointer(64)] * 3)(x, y, output)
+    Compiled(text, *["float64"] * 3, integers=())(x, y, output)
     assert np.isnan(output[0])
     with np.errstate(invalid="ignore"):
         assert np.isnan(vectormath.plain()[name](*map(np.float64, operands)))
@@ -405,12 +388,15 @@ def test_nan_wins_a_comparison(name, want, operands):
     ],
 )
 def test_mixed_types_are_refused(line):
-    with pytest.raises(TypingError):
-        Compiled(f"def kernel(x, output):\n    {line}\n", pointer(32), pointer(64))
+    text = f"def kernel(x, output, turn_at=None):\n    {line}\n"
+    with pytest.raises(TypeError):
+        Compiled(text, "float32", "float64", integers=())
 
 
-def test_vectormath_needs_no_numba():
-    code = "import sys, onepass.runtime.vectormath as v; v.plain(); print('numba' in sys.modules)"
+def test_vectormath_needs_no_compiler():
+    code = (
+        "import sys, onepass.runtime.vectormath as v; v.plain(); print('llvmlite' in sys.modules)"
+    )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
 
@@ -445,7 +431,7 @@ def test_nothing_is_called(name):
 
 
 MANY = """
-def kernel(a, b, c, d, first, second, third, total, size):
+def kernel(a, b, c, d, first, second, third, total, size, turn_at=None):
     sum = float32(0.0)
     for i in range(size):
         w, x, y, z = read(a, i), read(b, i), read(c, i), read(d, i)
@@ -458,7 +444,7 @@ def kernel(a, b, c, d, first, second, third, total, size):
 
 
 def test_eight_pointers_need_no_check_for_overlap():
-    compiled = Compiled(MANY, *[pointer(32)] * 8, types.intp)
+    compiled = Compiled(MANY, *["float32"] * 8)
     assert "vector.body" in compiled.llvm
     assert "vector.memcheck" not in compiled.llvm
     a, b, c, d, *outputs = np.random.default_rng(7).normal(size=(8, 1000)).astype(np.float32)
@@ -469,7 +455,7 @@ def test_eight_pointers_need_no_check_for_overlap():
 
 
 SUM = """
-def kernel(x, output, size):
+def kernel(x, output, size, turn_at=None):
     total = float{width}(0.0)
     for i in range(size):
         total = {sum}
@@ -480,7 +466,7 @@ def kernel(x, output, size):
 @pytest.mark.parametrize("width", [32, 64])
 def test_only_accumulate_may_be_reordered(width):
     lanes, in_order = (
-        Compiled(SUM.format(width=width, sum=text), pointer(width), pointer(width), types.intp)
+        Compiled(SUM.format(width=width, sum=text), f"float{width}", f"float{width}")
         for text in ("accumulate(total, read(x, i))", "total + read(x, i)")
     )
     assert "vector.reduce.fadd" in lanes.llvm
@@ -492,7 +478,7 @@ def test_only_accumulate_may_be_reordered(width):
 
 
 CROSS_ENTROPY = """
-def kernel(logit, target, value, gradient, size):
+def kernel(logit, target, value, gradient, size, turn_at=None):
     for i in range(size):
         x, t = read(logit, i), read(target, i)
         write(value, i, softplus32(x) * (float32(1.0) - t) + softplus32(-x) * t)
@@ -501,7 +487,7 @@ def kernel(logit, target, value, gradient, size):
 
 
 def test_relatives_share_one_exponential():
-    together = Compiled(CROSS_ENTROPY, *[pointer(32)] * 4, types.intp).llvm
+    together = Compiled(CROSS_ENTROPY, *["float32"] * 4).llvm
     alone = loop("softplus", 32).llvm
     for each in ("llvm.fma", "llvm.fabs"):
         found = re.compile(rf"= (?:tail )?call [^\n]*@{each}")
@@ -512,7 +498,7 @@ def test_relatives_share_one_exponential():
 # Memory
 
 COPY = """
-def kernel(input, middle, output, size):
+def kernel(input, middle, output, size, turn_at=None):
     for i in range(size):
         write(middle, i, read_{dtype}(input, i))
     for i in range(size):
@@ -522,8 +508,7 @@ def kernel(input, middle, output, size):
 
 @cache
 def copy(dtype):
-    half = types.CPointer(types.uint16)
-    return Compiled(COPY.format(dtype=dtype), half, pointer(32), half, types.intp)
+    return Compiled(COPY.format(dtype=dtype), dtype, "float32", dtype)
 
 
 def copied(dtype, compiled, patterns):
@@ -552,7 +537,7 @@ def test_every_half_survives_the_round_trip(dtype, compiled):
 
 
 NARROW = """
-def kernel(x, output, size):
+def kernel(x, output, size, turn_at=None):
     for i in range(size):
         write_{dtype}(output, i, read(x, i))
 """
@@ -569,7 +554,7 @@ def test_halves_are_rounded_as_by_torch(dtype):
         some, got = x[::step].copy(), np.empty(x[::step].size, np.uint16)
         text = NARROW.format(dtype=dtype)
         if compiled:
-            kernel = Compiled(text, pointer(32), types.CPointer(types.uint16), types.intp)
+            kernel = Compiled(text, "float32", dtype)
         else:
             namespace = vectormath.plain()
             exec(text, namespace)
@@ -584,10 +569,10 @@ def test_halves_are_rounded_as_by_torch(dtype):
 
 def test_booleans_are_read_and_written():
     text = """
-def kernel(mask, output, size):
+def kernel(mask, output, size, turn_at=None):
     for i in range(size):
         write(output, i, negation(read(mask, i)))
 """
     mask, output = np.array([True, False, True]), np.zeros(3, bool)
-    Compiled(text, *[types.CPointer(types.boolean)] * 2, types.intp)(mask, output, 3)
+    Compiled(text, "bool", "bool")(mask, output, 3)
     assert output.tolist() == [False, True, False]

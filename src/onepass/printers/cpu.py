@@ -1,4 +1,4 @@
-"""Programs as kernels for the CPU: Python text that numba compiles and that runs as it is, too.
+"""Programs as kernels for the CPU: Python text that is compiled, and that runs as it is, too.
 
 A kernel goes over `count` elements in memory, block by block; threads that run it together share
 `turn_at` and take turns. Whatever is not the formula is in `_frame`; the functions that the text

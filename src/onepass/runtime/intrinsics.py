@@ -1,49 +1,59 @@
-"""The primitives of kernel text and the functions of vectormath, as instructions of LLVM.
+"""What kernel text calls, as instructions of LLVM: arithmetic on registers, memory, vectormath.
 
-vectormath's functions are straight lines, so numba compiles none of them: to use one is to run it
-once on `Register`s, which emits its instructions into the caller. There is nothing to infer and
-nothing to inline, where numba spends 20 to 60 ms on each helper.
+vectormath's functions are straight lines of Python: run once on `Register`s, they emit their
+instructions.
 
 Memory is read and written through bare pointers, without the wrap-around of Python's indices, which
 stops vectorisation. No two pointers of a kernel may overlap if it writes through one of them.
 """
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from functools import cache
-from inspect import Parameter, Signature, signature
 from types import FunctionType
-from typing import Any
+from typing import Any, NamedTuple
 
 from llvmlite import ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 
 from onepass.runtime import vectormath
 
 HALF, FLOAT32, FLOAT64 = ir.HalfType(), ir.FloatType(), ir.DoubleType()
+BIT, BITS8 = ir.IntType(1), ir.IntType(8)
 BITS16, BITS32, BITS64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 SAME_WIDTH = {FLOAT32: BITS32, FLOAT64: BITS64, BITS32: FLOAT32, BITS64: FLOAT64}
 REALS = (FLOAT32, FLOAT64)
+_WIDTHS = {BIT: 0, BITS32: 32, BITS64: 64, FLOAT32: 32, FLOAT64: 64}
+_STORED = {
+    "bool": BITS8, "int8": BITS8, "uint8": BITS8, "int16": BITS16, "uint16": BITS16,
+    "int32": BITS32, "uint32": BITS32, "int64": BITS64, "uint64": BITS64,
+    "float16": BITS16, "bfloat16": BITS16, "float32": FLOAT32, "float64": FLOAT64,
+}  # fmt: skip
 
 
-def _arithmetic(real: str, integer: str) -> Callable[["Register", Any], "Register"]:
-    def operator(self: "Register", other: Any) -> "Register":
-        return self.apply(real if self.type in REALS else integer, other)
+def _arithmetic(real: str, integer: str) -> Callable[[Register, Any], Register]:
+    def operator(self: Register, other: Any) -> Register:
+        a, b = self.paired(other)
+        return a.apply(real if a.type in REALS else integer, b)
 
     return operator
 
 
-def _reflected(operator: str) -> Callable[["Register", Any], "Register"]:
-    def swapped(self: "Register", other: Any) -> "Register":
+def _reflected(operator: str) -> Callable[[Register, Any], Register]:
+    def swapped(self: Register, other: Any) -> Register:
         return getattr(self.alike(other), operator)(self)
 
     return swapped
 
 
-def _comparison(relation: str, of_nan: bool = False) -> Callable[["Register", Any], "Register"]:
-    def compare(self: "Register", other: Any) -> "Register":
-        emit = self.builder.fcmp_unordered if of_nan else self.builder.fcmp_ordered
-        return Register(self.builder, emit(relation, self.value, self.alike(other).value))
+def _comparison(relation: str, of_nan: bool = False) -> Callable[[Register, Any], Register]:
+    def compare(self: Register, other: Any) -> Register:
+        a, b = self.paired(other)
+        build = a.builder
+        if a.type not in REALS:
+            return Register(build, build.icmp_signed(relation, a.value, b.value))
+        emit = build.fcmp_unordered if of_nan else build.fcmp_ordered
+        return Register(build, emit(relation, a.value, b.value))
 
     return compare
 
@@ -58,35 +68,66 @@ class Register:
         self.value = value
         self.type = value.type
 
-    def alike(self, other: Any) -> "Register":
-        """`other` as a partner of this one."""
+    def alike(self, other: Any) -> Register:
+        """`other` as a partner of this one, of its type."""
         if isinstance(other, Register):
+            if other.type != self.type:
+                raise TypeError(f"{self.type} and {other.type} are two types")
             return other
         return Register(self.builder, ir.Constant(self.type, other))
 
-    def apply(self, instruction: str, *operands: Any) -> "Register":
+    def paired(self, other: Any) -> tuple[Register, Register]:
+        """Both in the wider type of the two."""
+        if not isinstance(other, Register) or other.type == self.type:
+            return self, self.alike(other)
+        wide = wider(self.type, other.type)
+        return self.convert(wide), other.convert(wide)
+
+    def apply(self, instruction: str, *operands: Any) -> Register:
         values = [self.alike(operand).value for operand in operands]
         return Register(self.builder, getattr(self.builder, instruction)(self.value, *values))
 
-    def call(self, function: str, *operands: Any) -> "Register":
+    def call(self, function: str, *operands: Any) -> Register:
         """llvm.fma and its like, in the type of this register."""
         values = [self.value, *(self.alike(operand).value for operand in operands)]
         kind = ir.FunctionType(self.type, [self.type] * len(values))
         callee = self.builder.module.declare_intrinsic(function, [self.type], kind)
         return Register(self.builder, self.builder.call(callee, values))
 
-    def reinterpret(self) -> "Register":
+    def reinterpret(self) -> Register:
         """The same bits as the integer, or the float, of the same width."""
         return Register(self.builder, self.builder.bitcast(self.value, SAME_WIDTH[self.type]))
 
-    def convert(self, target: ir.Type) -> "Register":
+    def convert(self, target: ir.Type) -> Register:
+        """The nearest number of that type; an integer that is too large loses its upper bits."""
         if self.type == target:
             return self
-        cast = self.builder.fpext if target == FLOAT64 else self.builder.fptrunc
-        return Register(self.builder, cast(self.value, target))
+        return Register(self.builder, self._cast(target)(self.value, target))
 
-    def __neg__(self) -> "Register":
-        return self.apply("fneg")
+    def _cast(self, target: ir.Type) -> Callable[..., Any]:
+        build, wider = self.builder, _WIDTHS[target] > _WIDTHS[self.type]
+        if self.type in REALS:
+            if target not in REALS:
+                raise TypeError("a real does not become an integer")
+            return build.fpext if wider else build.fptrunc
+        if target in REALS:
+            return build.uitofp if self.type == BIT else build.sitofp
+        return build.trunc if not wider else build.zext if self.type == BIT else build.sext
+
+    def __neg__(self) -> Register:
+        return self.apply("fneg" if self.type in REALS else "neg")
+
+    def __floordiv__(self, other: Any) -> Register:
+        """Of integers, rounded down."""
+        a, b = self.paired(other)
+        toward_zero, rest = a.apply("sdiv", b), a.apply("srem", b)
+        return toward_zero - _both(rest != 0, (rest ^ b) < 0).convert(a.type)
+
+    def __mod__(self, other: Any) -> Register:
+        """Of integers, with the sign of the divisor."""
+        a, b = self.paired(other)
+        rest = a.apply("srem", b)
+        return rest + where(_both(rest != 0, (rest ^ b) < 0), b, 0)
 
     __add__ = _arithmetic("fadd", "add")
     __sub__ = _arithmetic("fsub", "sub")
@@ -96,6 +137,8 @@ class Register:
     __rsub__ = _reflected("__sub__")
     __rmul__ = _reflected("__mul__")
     __rtruediv__ = _reflected("__truediv__")
+    __rfloordiv__ = _reflected("__floordiv__")
+    __rmod__ = _reflected("__mod__")
     __lshift__ = _arithmetic("", "shl")
     __rshift__ = _arithmetic("", "ashr")
     __and__ = _arithmetic("", "and_")
@@ -116,21 +159,52 @@ def _number(constant: float, like: Register) -> Register:
     return like.alike(constant)
 
 
-def _where(condition: Register, a: Any, b: Any) -> Register:
-    partner = a if isinstance(a, Register) else b
-    return condition.apply("select", partner.alike(a), partner.alike(b))
+def wider(one: ir.Type, other: ir.Type) -> ir.Type:
+    """The type of an operation on both."""
+    if (one in REALS) != (other in REALS):
+        raise TypeError(f"{one} and {other}: an integer and a real")
+    return max(one, other, key=_WIDTHS.__getitem__)
 
 
-def _both(a: Register, b: Register) -> Register:
-    return a.apply("and_", b)
+def constant(builder: Any, number: float) -> Register:
+    """As Python has it: a truth, an integer of 64 bits, a float64."""
+    kind = BIT if isinstance(number, bool) else BITS64 if isinstance(number, int) else FLOAT64
+    return Register(builder, ir.Constant(kind, number))
 
 
-def _either(a: Register, b: Register) -> Register:
-    return a.apply("or_", b)
+def where(condition: Any, a: Any, b: Any) -> Any:
+    if not isinstance(a, Register):
+        a = b.alike(a) if isinstance(b, Register) else constant(condition.builder, a)
+    b = a.alike(b)
+    if isinstance(condition, bool):
+        return a if condition else b
+    build = condition.builder
+    return Register(build, build.select(truth(condition).value, a.value, b.value))
 
 
-def _negation(a: Register) -> Register:
-    return a.apply("not_")
+def _both(a: Any, b: Any) -> Any:
+    a, b = truth(a), truth(b)
+    if isinstance(a, bool):
+        return b if a else False
+    return _both(b, a) if isinstance(b, bool) else a.apply("and_", b)
+
+
+def _either(a: Any, b: Any) -> Any:
+    a, b = truth(a), truth(b)
+    if isinstance(a, bool):
+        return True if a else b
+    return _either(b, a) if isinstance(b, bool) else a.apply("or_", b)
+
+
+def _negation(a: Any) -> Any:
+    a = truth(a)
+    return not a if isinstance(a, bool) else a.apply("not_")
+
+
+def truth(a: Any) -> Any:
+    if isinstance(a, bool) or (isinstance(a, Register) and a.type == BIT):
+        return a
+    raise TypeError("a condition must be true or false")
 
 
 def _fma(a: Register, b: Any, c: Any) -> Register:
@@ -179,7 +253,7 @@ PRIMITIVES: dict[str, Callable[..., Register]] = {
     "negation": _negation,
     "number": _number,
     "sqrt": _sqrt,
-    "where": _where,
+    "where": where,
     "width": lambda x: x.type.width,
 }
 
@@ -194,180 +268,144 @@ def _on_registers() -> dict[str, Any]:
     return namespace
 
 
-# Typing: a rule answers with numba's signature, or with None where the operands do not fit
+KERNEL_PRIMITIVES = (
+    "absolute", "accumulate", "bits", "both", "copysign", "either", "fma", "from_bits", "largest",
+    "maximum", "minimum", "nearest", "negation", "of_rank", "rank", "sqrt", "where",
+)  # fmt: skip
 
 
-def _same_reals(*operands: Any) -> Any:
-    real = operands[0]
-    fits = real in types.real_domain and all(operand == real for operand in operands)
-    return real(*operands) if fits else None
+# What kernel text sees
 
 
-def _booleans(*operands: Any) -> Any:
-    fits = all(operand == types.boolean for operand in operands)
-    return types.boolean(*operands) if fits else None
+class Pointer(NamedTuple):
+    """Where elements of a dtype stand."""
+
+    builder: Any
+    value: Any
+    dtype: str
+
+    def at(self, index: Any) -> Any:
+        """The address of an element."""
+        index = index if isinstance(index, Register) else constant(self.builder, index)
+        return self.builder.gep(self.value, [index.value])
 
 
-def _choice(condition: Any, a: Any, b: Any) -> Any:
-    return a(condition, a, b) if condition == types.boolean and a == b else None
+def stored(dtype: str) -> ir.Type:
+    """How memory holds an element."""
+    return _STORED[dtype]
 
 
-def _same_width(operand: Any) -> Any:
-    pairs = ((types.float32, types.int32), (types.float64, types.int64))
-    partners = dict(pairs) | {integer: real for real, integer in pairs}
-    return partners[operand](operand) if operand in partners else None
+def words(builder: Any) -> dict[str, Any]:
+    """What the names in kernel text stand for."""
+
+    def register(number: Any) -> Register:
+        return number if isinstance(number, Register) else constant(builder, number)
+
+    def room(like: Any, count: int) -> Pointer:
+        """Memory of the kernel's own, for `count` elements (a constant) of the type of `like`."""
+        kind = register(like).type
+        with builder.goto_entry_block():
+            memory = builder.alloca(kind, count)
+        return Pointer(builder, memory, _DTYPES[kind])
+
+    def conversion(kind: ir.Type) -> Callable[[Any], Register]:
+        return lambda number: in_type(builder, number, kind)
+
+    def function(emit: Callable[..., Any], format: vectormath.Format) -> Callable[..., Register]:
+        real = FLOAT32 if format.width == 32 else FLOAT64
+        return lambda *operands: emit(
+            *(in_type(builder, each, real) for each in operands), format
+        ).convert(real)
+
+    emitted = _on_registers()
+    return {
+        "float32": conversion(FLOAT32),
+        "float64": conversion(FLOAT64),
+        "int32": conversion(BITS32),
+        "int64": conversion(BITS64),
+        "inf": vectormath.INFINITY,
+        "nan": vectormath.NAN,
+        "read": read,
+        "write": write,
+        "turn": turn,
+        "room": room,
+        "read_float16": _half_reader(_from_float16),
+        "write_float16": _half_writer(_to_float16),
+        "read_bfloat16": _half_reader(_from_bfloat16),
+        "write_bfloat16": _half_writer(_to_bfloat16),
+        **{name: emitted[name] for name in KERNEL_PRIMITIVES},
+        **{
+            name: function(emitted[each.__name__], format)
+            for name, (each, format) in vectormath.by_name().items()
+        },
+    }
 
 
-def _cast_to(real: Any) -> Callable[..., Any]:
-    """numba casts operands to what the signature says."""
-    return lambda *operands: real(*[real] * len(operands))
+_DTYPES = {BIT: "bool", BITS32: "int32", BITS64: "int64", FLOAT32: "float32", FLOAT64: "float64"}
 
 
-KERNEL_PRIMITIVES = {
-    "absolute": _same_reals,
-    "accumulate": _same_reals,
-    "bits": _same_width,
-    "both": _booleans,
-    "copysign": _same_reals,
-    "either": _booleans,
-    "fma": _same_reals,
-    "from_bits": _same_width,
-    "largest": _same_reals,
-    "maximum": _same_reals,
-    "minimum": _same_reals,
-    "nearest": _same_reals,
-    "negation": _booleans,
-    "of_rank": _same_width,
-    "rank": _same_width,
-    "sqrt": _same_reals,
-    "where": _choice,
-}
+def in_type(builder: Any, number: Any, kind: ir.Type) -> Register:
+    """A register's number, or one of Python's, in a type that can hold it."""
+    if isinstance(number, Register):
+        return number.convert(kind)
+    if kind not in REALS and isinstance(number, float):
+        raise TypeError(f"{number} is no integer")
+    return Register(builder, ir.Constant(kind, float(number) if kind in REALS else number))
 
 
-def _emitter(name: str, parameters: list[str], rule: Any, emit: Callable[..., Register]) -> Any:
-    """The intrinsic `name`, which types its operands by `rule` and runs `emit` on registers."""
-
-    def describe(context: Any, *operands: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            return emit(*(Register(builder, value) for value in values)).value
-
-        found = rule(*map(types.unliteral, operands))
-        return found and (found, generate)
-
-    operands = [Parameter(x, Parameter.POSITIONAL_OR_KEYWORD) for x in ("context", *parameters)]
-    describe.__signature__ = Signature(operands)  # numba needs to know how many
-    describe.__name__ = name
-    return intrinsic(describe)
+def read(pointer: Pointer, index: Any) -> Register:
+    """pointer[index]; integers have 64 bits, unless they are int32."""
+    builder, _, dtype = pointer
+    value = builder.load(pointer.at(index))
+    if dtype == "bool":
+        value = builder.trunc(value, BIT)
+    elif value.type in (BITS8, BITS16) or dtype == "uint32":
+        value = (builder.zext if dtype.startswith("u") else builder.sext)(value, BITS64)
+    return Register(builder, value)
 
 
-def _primitive(name: str, rule: Any) -> Any:
-    emit = _on_registers()[name]
-    return _emitter(name, list(signature(emit).parameters), rule, emit)
-
-
-def _function(name: str, function: Callable[..., Any], kind: vectormath.Format) -> Any:
-    emit = _on_registers()[function.__name__]
-    llvm, real = (FLOAT32, types.float32) if kind.width == 32 else (FLOAT64, types.float64)
-    *parameters, _ = signature(function).parameters
-    return _emitter(
-        name, parameters, _cast_to(real), lambda *operands: emit(*operands, kind).convert(llvm)
-    )
-
-
-# Memory
-
-
-def _element(builder: Any, pointer: Any, index: Any) -> Any:
-    """The address of an element, and the promise that no two arguments of the kernel overlap."""
-    for argument in builder.function.args:
-        if isinstance(argument.type, ir.PointerType):
-            argument.add_attribute("noalias")
-    return builder.gep(pointer, [index])
-
-
-@intrinsic
-def read(context: Any, pointer: Any, index: Any) -> Any:
-    """pointer[index]."""
-    if not isinstance(pointer, types.CPointer):
-        return None
-    element = pointer.dtype
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        stored = builder.load(_element(builder, *values))
-        return context.data_model_manager[element].from_data(builder, stored)
-
-    return element(pointer, types.intp), generate
-
-
-@intrinsic
-def write(context: Any, pointer: Any, index: Any, value: Any) -> Any:
+def write(pointer: Pointer, index: Any, value: Register) -> None:
     """pointer[index] = value, of the very type of the element."""
-    if not isinstance(pointer, types.CPointer) or types.unliteral(value) != pointer.dtype:
-        return None
-    element = pointer.dtype
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        *place, value = values
-        stored = context.data_model_manager[element].as_data(builder, value)
-        builder.store(stored, _element(builder, *place))
-        return context.get_dummy_value()
-
-    return types.void(pointer, types.intp, element), generate
+    builder, _, dtype = pointer
+    written = builder.zext(value.value, BITS8) if dtype == "bool" else value.value
+    if written.type != stored(dtype):
+        raise TypeError(f"a {value.type} is written where elements are {dtype}")
+    builder.store(written, pointer.at(index))
 
 
-@intrinsic
-def room(context: Any, like: Any, count: Any) -> Any:
-    """Memory of the kernel's own, for `count` elements (a constant) of the type of `like`."""
-    if not isinstance(count, types.IntegerLiteral):
-        return None
-    element, number = types.unliteral(like), count.literal_value
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return cgutils.alloca_once(builder, context.get_data_type(element), number)
-
-    return types.CPointer(element)(like, count), generate
-
-
-@intrinsic
-def turn(context: Any, pointer: Any) -> Any:
+def turn(pointer: Pointer) -> Register:
     """The next turn: every number from 0 once, whichever thread asks."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        return builder.atomic_rmw("add", values[0], BITS64(1), "monotonic")
-
-    fits = pointer == types.CPointer(types.int64)
-    return (types.int64(pointer), generate) if fits else None
+    add = pointer.builder.atomic_rmw("add", pointer.value, BITS64(1), "monotonic")
+    return Register(pointer.builder, add)
 
 
-def _half_reader(name: str, widen: Callable[..., Any]) -> Any:
-    """`name(pointer, index)` reads 16 bits as a float32."""
+def _half_reader(widen: Callable[..., Any]) -> Callable[..., Register]:
+    """(pointer, index): 16 bits as a float32."""
 
-    def describe(context: Any, pointer: Any, index: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            return widen(builder, builder.load(_element(builder, *values)))
+    def read_half(pointer: Pointer, index: Any) -> Register:
+        builder = pointer.builder
+        _check_half(pointer)
+        return Register(builder, widen(builder, builder.load(pointer.at(index))))
 
-        fits = pointer == types.CPointer(types.uint16)
-        return (types.float32(pointer, types.intp), generate) if fits else None
-
-    describe.__name__ = name
-    return intrinsic(describe)
+    return read_half
 
 
-def _half_writer(name: str, narrow: Callable[..., Any]) -> Any:
-    """`name(pointer, index, value)` writes a float32 in 16 bits, rounded to nearest even."""
+def _half_writer(narrow: Callable[..., Any]) -> Callable[..., None]:
+    """(pointer, index, value): a float32 in 16 bits, rounded to nearest even."""
 
-    def describe(context: Any, pointer: Any, index: Any, value: Any) -> Any:
-        def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-            *place, value = values
-            builder.store(narrow(builder, value), _element(builder, *place))
-            return context.get_dummy_value()
+    def write_half(pointer: Pointer, index: Any, value: Register) -> None:
+        _check_half(pointer)
+        if value.type != FLOAT32:
+            raise TypeError(f"a {value.type} is written in 16 bits")
+        builder = pointer.builder
+        builder.store(narrow(builder, value.value), pointer.at(index))
 
-        fits = pointer == types.CPointer(types.uint16) and value == types.float32
-        found = types.void(pointer, types.intp, types.float32)
-        return (found, generate) if fits else None
+    return write_half
 
-    describe.__name__ = name
-    return intrinsic(describe)
+
+def _check_half(pointer: Pointer) -> None:
+    if stored(pointer.dtype) != BITS16:
+        raise TypeError(f"elements of {pointer.dtype} have not 16 bits")
 
 
 def _from_float16(builder: Any, pattern: Any) -> Any:
@@ -392,31 +430,3 @@ def _to_bfloat16(builder: Any, value: Any) -> Any:
     quiet = builder.or_(upper, BITS32(0x40))  # a nan may not be rounded to infinity
     is_nan = builder.fcmp_unordered("uno", value, value)
     return builder.trunc(builder.select(is_nan, quiet, rounded), BITS16)
-
-
-def jitted() -> dict[str, Any]:
-    """What kernel text sees when numba compiles it."""
-    return dict(_namespace())
-
-
-@cache
-def _namespace() -> dict[str, Any]:
-    by_name = vectormath.by_name().items()
-    return {
-        "float32": types.float32,
-        "float64": types.float64,
-        "int32": types.int32,
-        "int64": types.int64,
-        "inf": vectormath.INFINITY,
-        "nan": vectormath.NAN,
-        "read": read,
-        "write": write,
-        "turn": turn,
-        "room": room,
-        "read_float16": _half_reader("read_float16", _from_float16),
-        "write_float16": _half_writer("write_float16", _to_float16),
-        "read_bfloat16": _half_reader("read_bfloat16", _from_bfloat16),
-        "write_bfloat16": _half_writer("write_bfloat16", _to_bfloat16),
-        **{name: _primitive(name, rule) for name, rule in KERNEL_PRIMITIVES.items()},
-        **{name: _function(name, function, kind) for name, (function, kind) in by_name},
-    }

@@ -1,8 +1,7 @@
 """Kernel text -> object code -> a function on addresses.
 
-numba compiles a text once per machine; the object code is kept on disk and loaded by LLVM alone,
-so that a process in which every kernel is known never imports numba. A loaded kernel is a C
-function of one frame: ctypes calls it and releases the GIL while it runs.
+A text is compiled once per machine; the object code is kept on disk and loaded by LLVM. A loaded
+kernel is a C function of one frame: ctypes calls it and releases the GIL while it runs.
 """
 
 from __future__ import annotations
@@ -169,6 +168,6 @@ def _toolchain() -> str:
     from onepass.runtime import processor
 
     here = Path(__file__).parent
-    ours = ("vectormath.py", "intrinsics.py", "compiler.py", "processor.py", "kernels.py")
-    sources = [(here / name).read_text() for name in ours]
-    return disk.key(version("numba"), version("llvmlite"), *processor.chosen(), *sources)
+    ours = ("vectormath", "intrinsics", "language", "compiler", "processor", "kernels")
+    sources = [(here / f"{name}.py").read_text() for name in ours]
+    return disk.key(version("llvmlite"), *processor.chosen(), *sources)

@@ -10,8 +10,8 @@ from llvmlite import binding as llvm
 
 
 def chosen() -> tuple[str, str]:
-    """Its name and features: numba's NUMBA_CPU_NAME and NUMBA_CPU_FEATURES, or this one."""
-    name, features = (os.environ.get(f"NUMBA_CPU_{what}") for what in ("NAME", "FEATURES"))
+    """Its name and features: ONEPASS_CPU_NAME and ONEPASS_CPU_FEATURES, or this one."""
+    name, features = (os.environ.get(f"ONEPASS_CPU_{what}") for what in ("NAME", "FEATURES"))
     if name is None:
         name = llvm.get_host_cpu_name()
         features = features or llvm.get_host_cpu_features().flatten()
@@ -20,8 +20,8 @@ def chosen() -> tuple[str, str]:
 
 @cache
 def machine() -> Any:
-    """What makes its code, with constants beside it: numba's own takes a 64-bit address for each
-    time that one is read, and a kernel has more of them than registers.
+    """LLVM's target machine, of position-independent code in the small code model: a constant is
+    read beside the code, and not by a 64-bit address that takes a register.
     """
     cpu, features = chosen()
     return target().create_target_machine(

@@ -3,8 +3,6 @@
 They are those of torch's own OpenMP: awake after torch's last operation, woken within microseconds
 otherwise, and no second set competes with them for the cores. Only where that library cannot be
 called, and in a forked child, which has none of its threads, Python threads do the same.
-numba's threading layers would reset torch's number of threads, load a second OpenMP, and break
-forked children or abort when two threads call.
 """
 
 from __future__ import annotations

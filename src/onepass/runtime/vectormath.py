@@ -4,7 +4,7 @@ Every function is a straight line: no branch, no table, no call to libm; a choic
 evaluates both sides. The second argument, a `Format`, holds all that differs between float32 and
 float64. The few primitives at the top are the only instructions in use; here they act on numpy
 scalars, in `intrinsics` the same functions run on LLVM values instead. Kernel text sees `exp32`,
-`exp64`, ... in the namespaces `plain()` and `intrinsics.jitted()`.
+`exp64`, ... in the namespaces `plain()` and `intrinsics.words()`.
 
 Plain runs overflow and make nan on purpose: wrap them in `numpy.errstate(all="ignore")`.
 """

@@ -205,7 +205,7 @@ def machine() -> dict[str, object]:
 def versions() -> dict[str, str]:
     """What it ran on."""
     found = {"python": platform.python_version(), "onepass": onepass.__version__}
-    for name in ("torch", "numba", "scikit-learn"):
+    for name in ("torch", "llvmlite", "scikit-learn"):
         try:
             found[name] = metadata.version(name)
         except metadata.PackageNotFoundError:

@@ -481,13 +481,13 @@ def along_probabilities(
             if counts(weight_at, row + p):
                 top = top_of(input_at, first, end, cap)
                 best = first_at(input_at, first, end, top, cap)
-                mass, short, others = costs(
+                mass, short, rest = costs(
                     input_at, target_at, class_weight_at, gradient_input_at, first, end, best, top,
                     keep, spread, cap,
                 )  # fmt: skip
                 own_mass = mass_of(target_at, class_weight_at, best, first, keep, spread)
                 write(top_at, p, top)
-                write(others_at, p, real(others))
+                write(others_at, p, real(rest))
                 write(mass_at, p, mass)
                 write(own_mass_at, p, own_mass)
                 write(short_at, p, short)
