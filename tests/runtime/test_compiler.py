@@ -15,6 +15,7 @@ SIGNATURE = kernels.Signature(
     ("count",),
 )
 HEAD = "def kernel(x, n, out, partials, scale, count, turn_at):"
+OTHER = "def other(a):\n    return a\n"
 LOOP = f"""{HEAD}
     for i in range(count):
         a, b, k = read(x, i), read(x, i + 1), read(n, i)
@@ -86,7 +87,7 @@ def step(a, j=0, up=True):
     return a
 
 def f(a, k):
-    return step(a, k, up=True) + step(a, j=2, up=False)
+    return step(a, k, up=False) + step(a, j=2) + step(a)
 """,
     "a name for another type": """
 def f(a, k):
@@ -166,7 +167,11 @@ def test_functions_mean_what_python_means(functions):
         ("write(out, 0, scale if scale else 1.0)", "a condition must be true or false"),
         ("if count:\n    write(out, 0, scale)", "a condition must be true or false"),
         ("while count:\n    write(out, 0, scale)", "a condition must be true or false"),
+        ("write(out, 0, scale // 2.0)", "no such operation on double"),
+        ("write(out, 0, count / 2)", "no such operation on i64"),
         ("write(out, 0, missing)", "`missing` has no meaning"),
+        ("write(out, 0, other(scale, 1))", "too many positional arguments"),
+        ("write(out, 0, other())", "missing a required argument: 'a'"),
         ("scale += 1.0", "kernel text has no AugAssign"),
         ("write(out, 0, scale ** 2)", "kernel text has no Pow"),
         ("write(out, 0, x[0])", "kernel text has no Subscript"),
@@ -175,7 +180,7 @@ def test_functions_mean_what_python_means(functions):
 def test_what_means_nothing_is_refused(body, why):
     lines = "".join(f"    {line}\n" for line in body.splitlines())
     with pytest.raises(TextError) as refused:
-        compiler.module(f"{HEAD}\n{lines}", SIGNATURE, "refused")
+        compiler.module(f"{OTHER}\n{HEAD}\n{lines}", SIGNATURE, "refused")
     said = str(refused.value)
     assert said.startswith(f"{why}, in `")
     assert any(f"in `{line.strip()}" in said for line in body.splitlines())

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from llvmlite import binding as llvm
 from llvmlite import ir
 
-from onepass.runtime import intrinsics, language, processor, vectormath
-from onepass.runtime.intrinsics import BITS64, FLOAT64, Pointer, Register
+from onepass.runtime import intrinsics, language, processor, registers, vectormath
+from onepass.runtime.registers import BITS64, FLOAT64, Pointer, Register
 
 if TYPE_CHECKING:
     from onepass.runtime.kernels import Signature
@@ -44,7 +44,7 @@ def plain(source: str) -> Callable[..., None]:
 def _emit_kernel(whole: ir.Module, source: str, signature: Signature, path: Path | None) -> Any:
     """The text's kernel, a function of what the signature says and of the place of the turns."""
     dtypes = [dtype for _, dtype in signature.pointers]
-    pointers = [intrinsics.stored(dtype).as_pointer() for dtype in dtypes]
+    pointers = [registers.stored(dtype).as_pointer() for dtype in dtypes]
     numbers = [FLOAT64] * len(signature.numbers) + [BITS64] * len(signature.integers)
     kinds = [*pointers, *numbers, BITS64.as_pointer()]
     function = ir.Function(whole, ir.FunctionType(ir.VoidType(), kinds), "kernel")

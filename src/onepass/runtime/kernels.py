@@ -168,6 +168,9 @@ def _toolchain() -> str:
     from onepass.runtime import processor
 
     here = Path(__file__).parent
-    ours = ("vectormath", "intrinsics", "language", "compiler", "processor", "kernels")
+    ours = (
+        *("vectormath", "registers", "intrinsics", "language"),
+        *("compiler", "processor", "kernels"),
+    )
     sources = [(here / f"{name}.py").read_text() for name in ours]
     return disk.key(version("llvmlite"), *processor.chosen(), *sources)

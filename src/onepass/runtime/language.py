@@ -5,9 +5,9 @@ constants, which gradients are written) is decided and leaves nothing behind. Wh
 emits an instruction: an `if` both its branches, a loop its body once. A function is emitted where
 it is called.
 
-Variables stand in memory of the kernel's own, which LLVM turns into registers. In a branch
-or a loop a variable keeps the type that it has. Python's integers and
-floats are int64 and float64, unless their partner in an operation has another type.
+Variables stand in memory of the kernel's own, which LLVM turns into registers. In a branch or a
+loop a variable keeps the type that it has. Python's integers and floats are int64 and float64,
+unless their partner in an operation has another type.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import linecache
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
+from inspect import signature
 from pathlib import Path
 from types import FunctionType
 from typing import Any, NamedTuple
@@ -24,7 +25,7 @@ from typing import Any, NamedTuple
 from llvmlite import ir
 
 from onepass.runtime import cache as disk
-from onepass.runtime.intrinsics import (
+from onepass.runtime.registers import (
     BITS32,
     BITS64,
     Pointer,
@@ -82,8 +83,9 @@ class Text:
 
     def emit(self, builder: Any, arguments: Sequence[Any]) -> None:
         """The instructions of its kernel."""
-        node = self.functions[self.names["kernel"].__name__]
-        Call(self, builder, node, dict(zip(_parameters(node), arguments, strict=True))).emit()
+        kernel = self.names["kernel"]
+        bound = signature(kernel).bind(*arguments)
+        Body(self, builder, self.functions[kernel.__name__], bound.arguments).emit()
 
 
 def executed(source: str, words: Mapping[str, Any], path: Path | None = None) -> dict[str, Any]:
@@ -100,12 +102,8 @@ def is_over(builder: Any) -> bool:
     return builder.block.is_terminated
 
 
-def _parameters(node: ast.FunctionDef) -> list[str]:
-    return [argument.arg for argument in node.args.args]
-
-
-class Call:
-    """One call of a function, which is emitted where it stands."""
+class Body:
+    """A function's body, emitted where it is called."""
 
     def __init__(
         self, text: Text, builder: Any, node: ast.FunctionDef, arguments: dict[str, Any]
@@ -361,31 +359,32 @@ class Call:
         named = {str(each.arg): self._value(each.value) for each in node.keywords}
         if not isinstance(function, FunctionType) or function.__name__ not in self._text.functions:
             return function(*arguments, **named)
+        bound = signature(function).bind(*arguments, **named)
+        bound.apply_defaults()
         callee = self._text.functions[function.__name__]
-        bound = dict(zip(_parameters(callee), arguments, strict=False)) | named
-        return Call(self._text, self._build, callee, bound).emit()
+        return Body(self._text, self._build, callee, bound.arguments).emit()
 
 
-_STATEMENTS: dict[type, Callable[[Call, Any], None]] = {
-    ast.Expr: Call._expression,
-    ast.Assign: Call._assignment,
-    ast.If: Call._if,
-    ast.While: Call._while,
-    ast.For: Call._for,
-    ast.Break: Call._break,
-    ast.Continue: Call._continue,
-    ast.Return: Call._return,
+_STATEMENTS: dict[type, Callable[[Body, Any], None]] = {
+    ast.Expr: Body._expression,
+    ast.Assign: Body._assignment,
+    ast.If: Body._if,
+    ast.While: Body._while,
+    ast.For: Body._for,
+    ast.Break: Body._break,
+    ast.Continue: Body._continue,
+    ast.Return: Body._return,
 }
-_EXPRESSIONS: dict[type, Callable[[Call, Any], Any]] = {
-    ast.Constant: Call._constant,
-    ast.Name: Call._name,
-    ast.Tuple: Call._tuple,
-    ast.BinOp: Call._arithmetic,
-    ast.UnaryOp: Call._unary,
-    ast.Compare: Call._comparison,
-    ast.BoolOp: Call._logic,
-    ast.IfExp: Call._conditional,
-    ast.Call: Call._call,
+_EXPRESSIONS: dict[type, Callable[[Body, Any], Any]] = {
+    ast.Constant: Body._constant,
+    ast.Name: Body._name,
+    ast.Tuple: Body._tuple,
+    ast.BinOp: Body._arithmetic,
+    ast.UnaryOp: Body._unary,
+    ast.Compare: Body._comparison,
+    ast.BoolOp: Body._logic,
+    ast.IfExp: Body._conditional,
+    ast.Call: Body._call,
 }
 
 
