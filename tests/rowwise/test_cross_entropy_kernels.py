@@ -167,7 +167,7 @@ MUTANTS = {
     ),
     "smoothing over one class fewer": (
         "real(1.0 - smoothing), real(spread)",
-        "real(1.0 - smoothing), real(spread * classes / (classes - 1))",
+        "real(1.0 - smoothing), real(spread * float64(classes) / float64(classes - 1))",
         labelled("smoothed", FEW),
     ),
     "the class before, along": (

@@ -47,6 +47,8 @@ def f(a, k):
             return float64(j)
         if j == k:
             continue
+        if j == 5:
+            pass
         if a > 10.0:
             break
     return a

@@ -158,6 +158,9 @@ class Body:
         else:
             self._assign(_name(target), value)
 
+    def _pass(self, _: ast.Pass) -> None:
+        pass
+
     def _if(self, statement: ast.If) -> None:
         test = self._value(statement.test)
         if not isinstance(test, Register):
@@ -368,6 +371,7 @@ class Body:
 _STATEMENTS: dict[type, Callable[[Body, Any], None]] = {
     ast.Expr: Body._expression,
     ast.Assign: Body._assignment,
+    ast.Pass: Body._pass,
     ast.If: Body._if,
     ast.While: Body._while,
     ast.For: Body._for,
