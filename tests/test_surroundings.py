@@ -91,13 +91,15 @@ def test_an_interrupted_call_leaves_nobody_writing():
     assert len(done) == 10
 
 
-def test_a_loss_at_exit_still_works():
+@pytest.mark.parametrize("last", ["l1_loss", "huber_loss"])  # called before, and never
+def test_a_loss_at_exit_still_works(last):
     text = (
-        "import atexit, torch, onepass.functional as F\n"
+        "import atexit, warnings, torch, onepass.functional as F\n"
+        "warnings.simplefilter('error')\n"
         "x, y = torch.randn(2, 1 << 20)\n"
         "F.l1_loss(x, y)\n"
         "torch.set_num_threads(2)\n"
-        "atexit.register(lambda: print(F.l1_loss(x, y).isfinite().item()))\n"
+        f"atexit.register(lambda: print(F.{last}(x, y).isfinite().item()))\n"
     )
     run = subprocess.run(
         [sys.executable, "-c", text], capture_output=True, text=True, check=True, timeout=120

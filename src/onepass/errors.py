@@ -18,7 +18,10 @@ given, what is allowed and what to write instead.
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class OnepassError(Exception):
@@ -64,8 +67,26 @@ class EngineWarning(RuntimeWarning):
 _BETWEEN = ("onepass.", "torch.nn.modules.module")  # modules whose lines tell a caller nothing
 
 
+Said = list[tuple[str, type[Warning]]]
+_here = threading.local()
+
+
+@contextmanager
+def keep_warnings(said: Said) -> Iterator[None]:
+    """Put this thread's warnings in a list, for the thread that called it: they are of its line."""
+    outer, _here.kept = getattr(_here, "kept", None), said
+    try:
+        yield
+    finally:
+        _here.kept = outer
+
+
 def warn(message: str, category: type[Warning] = UserWarning) -> None:
     """Warn of the line that called this library, from however deep within."""
+    kept: Said | None = getattr(_here, "kept", None)
+    if kept is not None:
+        kept.append((message, category))
+        return
     frame, level = sys._getframe(1), 2
     while frame.f_back and frame.f_globals.get("__name__", "").startswith(_BETWEEN):
         frame, level = frame.f_back, level + 1

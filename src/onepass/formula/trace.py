@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 from onepass.errors import FormulaError
 from onepass.formula.expression import PARAMETER, TENSOR, Expression
 from onepass.formula.operations import is_truth
+from onepass.own_thread import in_own_thread
 
 VALUE = "the value"  # among results by the names of arguments, of which none can be called so
 
@@ -72,5 +72,4 @@ def _locals_at_return(
         finally:
             sys.setprofile(None)
 
-    with ThreadPoolExecutor(1, "onepass formula") as thread:
-        return thread.submit(call).result(), variables
+    return in_own_thread(call), variables
