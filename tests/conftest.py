@@ -35,7 +35,7 @@ def fresh(monkeypatch):
 
     for loss in define._rowwise.values():
         monkeypatch.setattr(loss, "kernels", {})
-    monkeypatch.setattr(dispatch, "is_ordinary", lambda: False)
+    monkeypatch.setattr(dispatch, "has_defaults", lambda: False)
 
 
 @pytest.fixture

@@ -93,7 +93,7 @@ def no_python(monkeypatch):
 def _by_python(function, *given, **options):
     """What the same call is without native.cpp."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(dispatch, "is_ordinary", lambda: False)
+        patch.setattr(dispatch, "has_defaults", lambda: False)
         return function(*given, **options)
 
 

@@ -94,22 +94,19 @@ def _is_one_gradient(upstream: Tensor) -> bool:
     return not (internals.are_transforms_active() or internals.is_batch(upstream))
 
 
-def _savable(tensor: Tensor) -> Tensor:
-    """The tensor, or a copy of one made in inference mode: autograd would not save that."""
-    return tensor.clone() if tensor.is_inference() else tensor
-
-
 _once = internals.apply_of(OnePass)
 _each = internals.apply_of(Elementwise)
 
 
 def evaluate(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor:
-    """The loss by the CPU engine, differentiable where a tensor requires it."""
+    """The loss by the CPU engine, differentiable where a tensor requires it; autograd saves a copy
+    of a tensor made in inference mode, which it would refuse.
+    """
     if torch.is_grad_enabled():
         for tensor in tensors:
             if tensor.requires_grad:
                 apply = _each if call.reduction == "none" else _once
-                return apply(call, *map(_savable, tensors))
+                return apply(call, *[t.clone() if t.is_inference() else t for t in tensors])
     engine = call.loss.engine
     if call.reduction == "none":
         return engine.values(call, tensors)[0]

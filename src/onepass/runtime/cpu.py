@@ -19,12 +19,15 @@ from onepass.runtime.operands import Stride, aligned, common_stride, dtype_name,
 Gradients = list[Tensor | None]
 Asked = tuple[torch.dtype | None, ...]
 
+_HALVES = (torch.float16, torch.bfloat16)
+
 
 def value(call: Call, tensors: Sequence[Tensor]) -> Tensor:
     """The reduced loss."""
     operands, weight, _ = _in_one_order(call, tensors)
     kernel = _kernel(call, operands, weight, (), each=False)
-    return _reduced(call, tensors, _run(kernel, call, (*operands, weight), 0.0))
+    total = _run(kernel, call, (*operands, weight), 0.0)
+    return _reduced(call, tensors, total, reduce.divisor(call))
 
 
 def values(call: Call, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
@@ -44,11 +47,11 @@ def value_and_gradients(
 ) -> tuple[Tensor, Gradients]:
     """The reduced loss and its finished gradients."""
     operands, weight, stride = _in_one_order(call, tensors)
-    kernel = _kernel(call, operands, weight, _asked(call, tensors, wanted), each=False)
-    written = _gradient_memory(call, tensors, wanted, stride)
-    scale = quotient(upstream, reduce.divisor(call))
-    total = _run(kernel, call, (*operands, weight, *written), scale)
-    value = _reduced(call, tensors, total)
+    asked, divisor = _asked(call, tensors, wanted), reduce.divisor(call)
+    kernel = _kernel(call, operands, weight, asked, each=False)
+    written = _gradient_memory(call, asked, stride)
+    total = _run(kernel, call, (*operands, weight, *written), quotient(upstream, divisor))
+    value = _reduced(call, tensors, total, divisor)
     if math.isnan(total):
         nans.show(written, nans.lost(values(call, tensors)[0], tensors, call.weights))
     return value, _in_their_shapes(tensors, written)
@@ -81,8 +84,8 @@ def gradients(
 ) -> Gradients:
     """The gradients of the unreduced loss: slopes times upstream; nan where it is lost."""
     operands, weight, stride = _in_one_order(call, tensors)
-    written = _gradient_memory(call, tensors, wanted, stride)
     asked, upstream = _asked(call, tensors, wanted), upstream.resolve_neg()
+    written = _gradient_memory(call, asked, stride)
     if not any(upstream.stride()):  # one number for all, as a sum behind the loss sends it
         kernel = _kernel(call, operands, weight, asked, each=False)
         scale = upstream.flatten()[0].item()
@@ -124,14 +127,13 @@ def _asked(call: Call, tensors: Sequence[Tensor], wanted: Sequence[bool]) -> Ask
 
     That of a half-precision tensor that is broadcast is summed up, and rounded after that.
     """
-    return tuple(
-        [
-            (call.precision if t.dtype.itemsize == 2 and t.shape != call.shape else t.dtype)
-            if need
-            else None
-            for t, need in zip(tensors, wanted, strict=False)
-        ]
-    )
+    asked: list[torch.dtype | None] = []
+    for tensor, need in zip(tensors, wanted, strict=False):
+        dtype = tensor.dtype if need else None
+        if dtype in _HALVES and tensor.shape != call.shape:
+            dtype = call.precision
+        asked.append(dtype)
+    return tuple(asked)
 
 
 def _kernel(
@@ -212,14 +214,9 @@ def _turns(count: int) -> int:
     return (count + BLOCK - 1) // BLOCK
 
 
-def _gradient_memory(
-    call: Call, tensors: Sequence[Tensor], wanted: Sequence[bool], stride: Stride
-) -> Gradients:
+def _gradient_memory(call: Call, asked: Asked, stride: Stride) -> Gradients:
     """A gradient for every wanted tensor, an element for each of the loss's."""
-    return [
-        None if dtype is None else memory.empty(call.shape, stride, dtype)
-        for dtype in _asked(call, tensors, wanted)
-    ]
+    return [None if dtype is None else memory.empty(call.shape, stride, dtype) for dtype in asked]
 
 
 def _in_their_shapes(tensors: Sequence[Tensor], gradients: Gradients) -> Gradients:
@@ -236,8 +233,7 @@ def _summed_to(tensor: Tensor, gradient: Tensor) -> Tensor:
     return gradient.sum_to_size(tensor.shape).to(tensor.dtype)
 
 
-def _reduced(call: Call, tensors: Sequence[Tensor], total: float) -> Tensor:
+def _reduced(call: Call, tensors: Sequence[Tensor], total: float, divisor: float) -> Tensor:
     if math.isnan(total):
         checks.values(call, tensors)
-    value = quotient(total, reduce.divisor(call))
-    return number(value, call.dtype)
+    return number(quotient(total, divisor), call.dtype)

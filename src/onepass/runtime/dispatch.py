@@ -22,7 +22,6 @@ _TORCHS = ("none", "mean", "sum")  # torch's C++ enumeration of reductions, from
 _TINY = 16384
 _WIDE = 64 * _TINY  # the same of the scores of that many rows, most of which are only set to 0
 
-_is_autocast_enabled = torch.is_autocast_enabled  # which every call asks
 _engine: ContextVar[str] = ContextVar("onepass_engine", default="auto")
 _checking: ContextVar[bool] = ContextVar("onepass_checking", default=False)
 
@@ -62,14 +61,14 @@ def is_checking() -> bool:
     return not torch.compiler.is_compiling() and _checking.get()
 
 
+def has_defaults() -> bool:
+    """Whether no engine was chosen, and values are not checked."""
+    return _engine.get() == "auto" and not _checking.get()
+
+
 def is_ordinary() -> bool:
-    """Whether how a call is taken depends on its arguments alone: nothing else has been set."""
-    return not (
-        circumstances.obstacle()  # first: what follows cannot be traced
-        or _engine.get() != "auto"
-        or _checking.get()
-        or _is_autocast_enabled("cpu")
-    )
+    """Whether nothing in torch's own state decides how a call is taken."""
+    return circumstances.obstacle() is None and not torch.is_autocast_enabled("cpu")
 
 
 def prepared(
@@ -121,7 +120,7 @@ def by_torch(call: Call | RowCall) -> Callable[..., Tensor]:
             # An out-of-range label, of which the kernel's refusal says more, or a tensor made in
             # inference mode, which torch's operation would save.
             return run_data(call, tensors)
-        if isinstance(call, RowCall) and math.isnan(value.detach().sum().item()):
+        if isinstance(call, RowCall) and math.isnan((value.sum() if value.dim() else value).item()):
             return run_data(call, tensors)  # torch's gradient would not show it
         return value
 

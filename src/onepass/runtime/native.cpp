@@ -34,11 +34,19 @@ using torch::autograd::variable_list;
 
 constexpr size_t kMost = 1024;  // calls of each loss
 
-// Whether the tensor is numbers in this machine's memory, as they stand there.
+// What torch's dispatcher looks at for a tensor in the CPU's memory, where nothing else is going on.
+const c10::DispatchKeySet kPlain =
+    (c10::DispatchKeySet(c10::DispatchKey::CPU) |
+     c10::getAutogradRelatedKeySetFromBackend(c10::BackendComponent::CPUBit) |
+     c10::default_included_set) -
+    c10::default_excluded_set;
+
+// Whether the tensor is numbers in this machine's memory, as they stand there, and an operation on
+// it is nothing more: under a mode, a transform, a tracer or autocast the dispatcher has more keys.
 bool is_data(const Tensor& tensor) {
-  static const auto plain = at::detail::empty_cpu(
-      {0}, at::kFloat, std::nullopt, std::nullopt, std::nullopt, std::nullopt).key_set();
-  return (tensor.key_set() | plain) == plain;
+  const auto here = c10::impl::tls_local_dispatch_key_set();
+  const auto keys = (tensor.key_set() | here.included_) - here.excluded_;
+  return (keys | kPlain) == kPlain && !tensor._fw_grad(0).defined();
 }
 
 bool wants_gradient(const Tensor& tensor) {

@@ -28,9 +28,8 @@ from onepass.runtime.operands import is_data
 
 def divisor(call: Call | RowCall) -> float:
     """What the sum is divided by, of a call that does not count its rows."""
-    return (
-        count(call.reduction, call.shape) if call.denominator is None else float(call.denominator)
-    )
+    given = call.denominator
+    return count(call.reduction, call.shape) if given is None else float(given)
 
 
 def count(reduction: str, shape: torch.Size) -> float:

@@ -23,6 +23,7 @@ from onepass.runtime.operands import PLAIN, is_data
 
 _MOST = 1024  # calls remembered of each loss
 _STRIDED = torch.strided
+_is_compiling = torch.compiler.is_compiling  # which every call asks
 _WORDS = (bool, int, float, str, type(None), tuple)  # a tuple is one of names
 
 P = ParamSpec("P")
@@ -54,7 +55,7 @@ class Remembered:
         """The loss of what was given, tensors first: by what ran a call of the same kind, or of the
         call that `prepare` makes of it.
         """
-        if not dispatch.is_ordinary():
+        if _is_compiling() or not dispatch.has_defaults():  # compiling: the rest is not traced
             return dispatch.run(*prepare(*given))
         calls = self._calls
         if calls is None:
@@ -66,7 +67,7 @@ class Remembered:
 def _first(calls: _Calls, given: tuple[Any, ...], prepare: Callable[..., Prepared]) -> Tensor:
     """The loss of a call of a new kind, which is remembered if it can be."""
     call, tensors = prepare(*given)
-    count = _tensors_first(tuple(map(type, given)))
+    count = _tensors_first(tuple(map(type, given))) if dispatch.is_ordinary() else 0
     loss = None
     if count:
         first = given[:count]
@@ -84,7 +85,7 @@ class _Calls(Protocol):
     takes_recipes: bool
 
     def find(self, given: tuple[Any, ...]) -> Tensor | None:
-        """The loss, if there was a call of the same kind."""
+        """The loss, if there was a call of the same kind and torch's own state is ordinary."""
         ...
 
     def add(
@@ -110,7 +111,7 @@ class _Known:
         self._known: dict[Any, Again] = {}
 
     def find(self, given: tuple[Any, ...]) -> Tensor | None:
-        again = self._known.get(_kind(given))
+        again = self._known.get(_kind(given)) if dispatch.is_ordinary() else None
         return None if again is None else again(given)
 
     def add(
