@@ -12,6 +12,8 @@ from functools import partial
 
 import pytest
 import torch
+from torch.autograd import forward_ad
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import onepass
 import onepass.functional as F
@@ -22,6 +24,7 @@ pytestmark = [
     pytest.mark.skipif(native.calls() is None, reason="native.cpp is not built"),
     pytest.mark.filterwarnings("ignore:kl_div. reduction 'mean'"),
     pytest.mark.filterwarnings("ignore:Anomaly Detection"),
+    pytest.mark.filterwarnings("ignore:.torch.jit", "ignore::torch.jit.TracerWarning"),
 ]
 
 ROWS, CLASSES = 13, 7
@@ -280,6 +283,62 @@ def test_tensors_that_lie_in_unusual_ways(call):
         torch.testing.assert_close(found, expected, equal_nan=True)
         ours, theirs = (torch.autograd.grad(value, x)[0] for value in (found, expected))
         torch.testing.assert_close(ours, theirs, equal_nan=True)
+
+
+def _by_forward_mode(loss, tensors):
+    """The derivative in the direction of ones."""
+    with forward_ad.dual_level():
+        dual = [forward_ad.make_dual(t, torch.ones_like(t)) for t in _leaves(tensors)]
+        rest = [t for t in tensors if not t.requires_grad]
+        value = loss(*dual, *rest)
+        return forward_ad.unpack_dual(value).tangent
+
+
+class _Counts(TorchDispatchMode):
+    """How many operations torch's dispatcher was given."""
+
+    count = 0
+
+    def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+        self.count += 1
+        return operation(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_torch_is_doing_is_asked_each_time(name):
+    loss, tensors = getattr(F, name), CASES[name](torch.float32)
+    usual = loss(*tensors)
+    assert torch.equal(loss(*tensors), usual)  # a call of a known kind
+
+    with _Counts() as mode:
+        loss(*tensors)
+    assert mode.count
+
+    traced = torch.jit.trace(loss, tensors, check_trace=False)
+    others = CASES[name](torch.float32)
+    torch.testing.assert_close(traced(*others), loss(*others))
+
+    tangent = _by_forward_mode(loss, tensors)
+    slope = sum(gradient.double().sum() for gradient in _gradients(usual, tensors))
+    torch.testing.assert_close(tangent.double(), slope, rtol=1e-3, atol=1e-4)
+
+    halves = CASES[name](torch.bfloat16)
+    assert loss(*halves).dtype is loss(*halves).dtype is torch.bfloat16
+    with torch.autocast("cpu", torch.bfloat16):
+        assert loss(*halves).dtype is torch.float32
+
+
+def test_a_first_call_in_inference_mode_decides_nothing():
+    source = """
+import torch, onepass.functional as F
+x, y = torch.randn(3, 4, requires_grad=True), torch.randn(3, 4)
+with torch.inference_mode():
+    F.l1_loss(torch.randn(3, 4), y)
+F.l1_loss(x, y)
+print(type(F.l1_loss(x, y).grad_fn).__name__)
+"""
+    ran = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, check=True)
+    assert "CppFunction" in ran.stdout
 
 
 def test_an_engine_chosen_by_hand_is_asked_each_time():
