@@ -18,7 +18,7 @@ from onepass.define import Rowwise, Within
 from onepass.errors import EngineError
 from onepass.guide import demo
 from onepass.guide.demo import race, training
-from onepass.runtime import native
+from onepass.runtime import cache, native
 
 
 @pytest.fixture(autouse=True)
@@ -74,7 +74,7 @@ def tensors(path, *names):
 
 COMMANDS = (
     "list", "show", "plot", "recommend", "diagnose", "explain", "evaluate", "demo", "bench",
-    "build",
+    "build", "cache",
 )  # fmt: skip
 
 
@@ -609,6 +609,25 @@ def test_build_says_where_the_compiled_part_is_and_why_there_is_none(tmp_path, m
     assert_refused("build", says="native.cpp: there is no C++ compiler", code=1)
 
 
+def test_the_cache_can_be_seen_and_emptied(tmp_path, monkeypatch):
+    monkeypatch.setenv("ONEPASS_CACHE_DIR", str(tmp_path / "kernels"))
+    (tmp_path / "kernels").mkdir(mode=0o700)
+    (tmp_path / "kernels" / "notes").touch()
+    cache.save(f"{1:032x}.o", bytes(200_000))
+    assert printed("cache").strip() == f"{tmp_path / 'kernels'}: 1 files, 0.2 MB"
+    shown = json.loads(printed("cache", "--json"))
+    assert shown == {"folder": str(tmp_path / "kernels"), "files": 1, "bytes": 200_032}
+    assert printed("cache", "--clear").strip().endswith("0 files, 0.0 MB")
+    assert [path.name for path in (tmp_path / "kernels").iterdir()] == ["notes"]
+
+
+def test_without_a_folder_the_cache_says_what_to_set(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("ONEPASS_CACHE_DIR", str(tmp_path / "file" / "kernels"))
+    with pytest.warns(onepass.EngineWarning):
+        assert_refused("cache", says="set ONEPASS_CACHE_DIR to one of your own", code=1)
+
+
 def test_python_m_onepass():
     command = [sys.executable, "-m", "onepass", "--help"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
@@ -623,9 +642,30 @@ def test_a_reader_that_stops_reading_is_no_error():
     assert shown.stdout.count("\n") == 1
 
 
-def test_names_in_files_are_printed_as_they_are(tmp_path):
-    pd.DataFrame({"x": [1.0], "y": [2.0], "g": ["[red]\x1b[31m"]}).to_csv(
-        tmp_path / "x.csv", index=False
-    )
-    given = ("--input", "x", "--target", "y", "--by", "g")
-    assert "[red]" in printed("evaluate", "mse", tmp_path / "x.csv", *given)
+FORBIDDEN = set("\x1b\x07\x9b\u202e\u2066\x08\x7f\r\t")
+OBEYED = "\x1b[31m \x1b]0;title\x07 \x9b2J \u202egpj \u2066x \x08\x7f"
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+@pytest.mark.parametrize("name", ["[red]", "[/x]", ":smile:", "\\", OBEYED])
+def test_names_in_files_are_text_for_the_terminal(tmp_path, name, options):
+    table = {"x": [1.0, 2.0], "y": [2.0, 1.0], name: [name, "other"]}
+    pd.DataFrame(table).to_csv(tmp_path / "x.csv", index=False)
+    given = ("--input", "x", "--target", "y", "--by", name)
+    shown = printed("evaluate", "mse", tmp_path / "x.csv", *given, *options)
+    assert not FORBIDDEN.intersection(shown)
+    if options:
+        assert json.loads(shown)["groups"][0]["group"] in (name, "other")
+    elif name is not OBEYED:
+        assert shown.count(name) == 2  # over the column, and in it
+    else:
+        assert "\\u001b[31m" in "".join(shown.split())
+        assert "\\u202egpj" in "".join(shown.split())
+
+
+def test_names_in_errors_are_text_for_the_terminal(tmp_path):
+    missing = tmp_path / f"{OBEYED}.csv"
+    result = run("evaluate", "mse", missing, "--input", "x", "--target", "y")
+    assert result.exit_code == 2
+    assert "\\u001b[31m" in result.stderr
+    assert not FORBIDDEN.intersection(result.stderr)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -209,7 +211,36 @@ def test_the_unreduced_loss_is_written(source, stacks, tmp_path, axes):
     evaluate("huber_loss", Data(stacks(**tensors)), {"delta": 0.3}, path)
     expected = F.huber_loss(**tensors, delta=0.3, reduction="none")
     np.testing.assert_array_equal(np.load(path), expected.numpy())
-    assert not list(tmp_path.glob("*.part"))
+    assert {p.name for p in tmp_path.iterdir()} == {"input.npy", "target.npy", "loss.npy"}
+
+
+def test_an_output_harms_no_other_file(source, stacks, tmp_path):
+    data = Data(stacks(input=normal(source, ROWS), target=normal(source, ROWS)))
+    for name in ("loss.npy.part", "theirs.npy"):
+        (tmp_path / name).write_text("theirs")
+    (tmp_path / "loss.npy").symlink_to("theirs.npy")
+    evaluate("mse_loss", data, output=tmp_path / "loss.npy")
+    assert len(np.load(tmp_path / "loss.npy")) == ROWS
+    assert not (tmp_path / "loss.npy").is_symlink()
+    for name in ("loss.npy.part", "theirs.npy"):
+        assert (tmp_path / name).read_text() == "theirs"
+
+
+def test_two_that_write_one_output_leave_that_of_one(source, stacks, tmp_path):
+    data = Data(stacks(input=normal(source, ROWS), target=normal(source, ROWS)))
+    output, barrier = tmp_path / "loss.npy", Barrier(2)
+
+    def late(rows):  # behind each block
+        if rows and not barrier.broken:
+            barrier.wait(30)
+
+    with ThreadPoolExecutor(2) as both:
+        losses = ("mse_loss", "l1_loss")
+        list(both.map(lambda loss: evaluate(loss, data, {}, output, late), losses))
+    tensors = [np.load(tmp_path / f"{name}.npy") for name in ("input", "target")]
+    error = tensors[0] - tensors[1]
+    written = np.load(output)
+    assert any(np.allclose(written, loss) for loss in (error * error, abs(error)))
 
 
 def test_a_failure_leaves_no_output(stacks, tmp_path):

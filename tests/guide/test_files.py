@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from onepass.errors import FileError
 from onepass.guide import files
-from onepass.guide.files import Column, Stack, arrays, open_file, read, tables
+from onepass.guide.files import Column, Stack, arrays, blocks, open_file, read, tables
 
 ROWS = 100
 
@@ -381,6 +381,33 @@ def test_nothing_pickled_is_loaded(tmp_path, monkeypatch, save, suffix):
     save(path, np.array([Armed(), 1], dtype=object), allow_pickle=True)
     assert_refused(path, "Python objects, which only pickle could load")
     assert not (tmp_path / "armed").exists()
+
+
+@pytest.mark.parametrize("save, suffix", [(np.save, ".npy"), (np.savez, ".npz")])
+def test_elements_without_bytes_are_refused(tmp_path, save, suffix):
+    save(tmp_path / f"x{suffix}", np.zeros(5, np.dtype("V0")))
+    assert_refused(tmp_path / f"x{suffix}", "holds elements of no bytes")
+
+
+@pytest.mark.parametrize("shape", [(11, 3), (11, 3, 2), (11, 1, 4, 2)])
+def test_an_array_whose_first_axis_runs_fastest_is_read_in_blocks(tmp_path, shape):
+    array = np.random.default_rng(0).normal(size=shape)
+    np.save(tmp_path / "x.npy", np.asfortranarray(array))
+    column = open_file(tmp_path / "x.npy").only_column()
+    parts = [block[column] for block in blocks([column], 4)]
+    assert [len(part) for part in parts] == [4, 4, 3]
+    np.testing.assert_array_equal(np.concatenate(parts), array)
+
+
+def test_a_file_that_shrinks_while_it_is_read_ends_in_an_error(tmp_path):
+    path = tmp_path / "x.npy"
+    np.save(path, np.asfortranarray(np.ones((100_000, 3))))
+    column = open_file(path).only_column()
+    reading = blocks([column], 1000)
+    next(reading)
+    os.truncate(path, 4096)
+    with pytest.raises(FileError, match="it ends too early"):
+        list(reading)
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".pth", ".pkl"])

@@ -1,6 +1,7 @@
 """Kernels on disk: whole, private to the user, found again by the next process."""
 
 import os
+import random
 import stat
 import subprocess
 import sys
@@ -60,8 +61,8 @@ def folder(tmp_path, monkeypatch):
 
 
 def forget():
-    cache._made.cache_clear()
-    cache._say.cache_clear()
+    cache._opened.forget()
+    cache._say.forget()
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +80,9 @@ def test_two_processes_may_compile_at_once(filled):
 
 
 def test_a_process_whose_kernels_are_known_imports_no_compiler(filled):
-    before = {path: path.stat().st_mtime_ns for path in filled.iterdir()}
+    before = {path: path.stat().st_ino for path in filled.iterdir()}
     assert process(filled) == "[False, 0]"
-    assert {path: path.stat().st_mtime_ns for path in filled.iterdir()} == before
+    assert {path: path.stat().st_ino for path in filled.iterdir()} == before
 
 
 def test_a_damaged_kernel_is_compiled_again(filled):
@@ -93,6 +94,36 @@ def test_a_damaged_kernel_is_compiled_again(filled):
         rest[0].write_bytes(b"")
     assert process(filled) == "[True, 0]"
     assert len(first.read_bytes()) == len(content)
+    assert process(filled) == "[False, 0]"
+
+
+def test_an_entry_under_the_name_of_another_is_compiled_again(filled):
+    first, *others = sorted(filled.glob("*.o"))
+    assert others
+    for other in others:
+        other.write_bytes(first.read_bytes())
+    assert process(filled) == "[True, 0]"
+    assert process(filled) == "[False, 0]"
+
+
+GARBAGE = {
+    "nothing": lambda code: b"",
+    "a random text": lambda code: random.Random(0).randbytes(9000),
+    "the first half": lambda code: code[: len(code) // 2],
+    "the header alone": lambda code: code[:64],
+    "another object": lambda code: code.replace(b"onepass_", b"another_"),
+}
+
+
+@pytest.mark.parametrize("garbage", GARBAGE.values(), ids=GARBAGE)
+def test_garbage_with_a_right_digest_is_compiled_again(filled, monkeypatch, garbage):
+    monkeypatch.setenv("ONEPASS_CACHE_DIR", str(filled))
+    forget()
+    for path in filled.glob("*.o"):
+        code = cache.load(path.name)
+        cache.save(path.name, garbage(code))
+    forget()
+    assert process(filled) == "[True, 0]"
     assert process(filled) == "[False, 0]"
 
 
@@ -125,7 +156,7 @@ def test_a_folder_that_cannot_be_made_warns_once_and_everything_works(tmp_path):
     file.touch()
     said = process(file / "kernels")
     assert said.startswith("[True, 1] onepass keeps no compiled kernels")
-    assert f"{file / 'kernels'} cannot be made (" in said
+    assert f"{file / 'kernels'} cannot be used (" in said
 
 
 def test_a_file_in_the_folders_place_is_refused(tmp_path):
@@ -166,6 +197,28 @@ def test_what_is_saved_is_loaded(folder):
     assert cache.load("a.o") is None
     assert cache.save_text("a.py", "x = 1\n").read_text() == "x = 1\n"
     assert {p.name for p in folder.iterdir()} == {"a.o", "a.py"}
+
+
+def test_what_is_used_stays_when_room_is_made(folder, monkeypatch):
+    names = [f"{k:032x}.o" for k in range(10)]
+    (folder.parent / "kernels").mkdir(mode=0o700)
+    (folder / "notes.txt").write_text("mine")
+    for k, name in enumerate(names):
+        cache.save(name, bytes(1000))
+        os.utime(folder / name, (k, k))
+    cache.load(names[0])
+    size = sum(entry.size for entry in cache.content())
+    monkeypatch.setattr(cache, "MOST", size)
+    cache.save(f"{99:032x}.o", bytes(1000))
+    kept = {entry.name for entry in cache.content()}
+    assert names[0] in kept
+    assert f"{99:032x}.o" in kept
+    assert kept.isdisjoint(names[1:3])
+    assert 6 <= len(kept) <= 9
+    assert sum(entry.size for entry in cache.content()) <= size
+    cache.clear()
+    assert cache.content() == []
+    assert [path.name for path in folder.iterdir()] == ["notes.txt"]
 
 
 def test_a_key_depends_on_every_part_and_where_it_ends():

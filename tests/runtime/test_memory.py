@@ -31,7 +31,7 @@ def buffer(elements=1 << 20, dtype=torch.float32):
 
 
 def free():
-    return [len(mapping) for mapping in memory._free]
+    return [memory._pool[k].nbytes() for k in memory._idle()]
 
 
 def test_small_buffers_are_torchs():
@@ -153,15 +153,82 @@ def test_empty_cache_frees_what_nobody_uses():
 
 
 def test_the_pool_keeps_no_more_than_its_cap(monkeypatch):
-    monkeypatch.setattr(memory, "_most_kept", lambda: 10 * MIB)
-    buffers = [buffer(size * MIB // 4) for size in (2, 4, 6, 8)]
-    while buffers:
-        del buffers[0]
-        assert sum(free()) <= 10 * MIB
-    assert free() == [8 * MIB]
-    huge = buffer(12 * MIB // 4)
+    monkeypatch.setattr(memory, "_most_kept", lambda: 14 * MIB)
+    buffers = [buffer(size * MIB // 4) for size in (4, 6, 8)]
+    del buffers
+    assert free() == [4 * MIB, 6 * MIB]  # the third was never the pool's
+    larger = buffer(9 * MIB // 4)
+    assert free() == [6 * MIB] or free() == []  # the oldest made room
+    del larger
+    assert sum(free()) <= 14 * MIB
+    huge = buffer(20 * MIB // 4)
     del huge
-    assert sum(free()) <= 10 * MIB
+    assert sum(free()) <= 14 * MIB
+
+
+def test_the_cap_is_a_part_of_the_containers_memory(tmp_path, monkeypatch):
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(memory, "_limits", lambda: iter([memory._limit(limit), 1 << 40]))
+    for written, most in ((f"{800 * MIB}\n", 100 * MIB), ("max\n", None)):
+        limit.write_text(written)
+        memory._most_kept.cache_clear()
+        assert memory._most_kept() == most or (most is None and memory._most_kept() > 100 * MIB)
+    memory._most_kept.cache_clear()
+
+
+@pytest.mark.parametrize("size", [0, 1, 5 * MIB, 50 * MIB])
+def test_a_gradient_can_be_resized_as_torchs(size):
+    x = torch.randn(3 * MIB, requires_grad=True)
+    F.l1_loss(x, torch.zeros_like(x), reduction="sum").backward()
+    grad, expected = x.grad, torch.sign(x.detach())
+    x.grad = None
+    storage = grad.untyped_storage()
+    storage.resize_(size)
+    assert storage.nbytes() == size
+    kept = min(size, expected.nbytes) // 4
+    assert torch.equal(torch.empty(0).set_(storage, 0, (kept,)), expected[:kept])
+    grad.resize_(MIB)
+    assert grad.shape == (MIB,)
+    del grad, storage
+    again = buffer(3 * MIB)
+    assert again.fill_(1).sum() == 3 * MIB
+
+
+def test_storages_that_were_shrunk_do_not_fill_the_pool():
+    for _ in range(50):
+        buffer().untyped_storage().resize_(0)
+    buffer()
+    assert len(memory._pool) <= 2
+
+
+NO_MEMORY = """
+import resource, torch, onepass.functional as F
+from onepass.runtime import memory
+MIB = 1 << 20
+
+def gradient(mib):
+    x = torch.zeros(mib * MIB // 4, requires_grad=True)
+    F.l1_loss(x, x.detach() - 1, reduction="sum").backward()
+    return x.grad
+
+gradient(8)
+used = int(open("/proc/self/statm").read().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (used + 1400 * MIB, resource.RLIM_INFINITY))
+memory._most_kept = lambda: 1 << 40
+for mib in (100, 130, 165, 210):  # each waits in the pool, too small for the next
+    gradient(mib)
+assert sum(s.nbytes() for s in memory._pool) > 500 * MIB
+assert (gradient(350) == 1).all()
+try:
+    gradient(2000)
+except RuntimeError as error:
+    print(type(error).__name__, "allocate" in str(error))
+assert (gradient(8) == 1).all()
+"""
+
+
+def test_without_memory_the_pool_is_emptied_before_torchs_error():
+    assert run(NO_MEMORY) == "RuntimeError True\n"
 
 
 def test_the_cap_is_a_part_of_the_machines_memory():
@@ -241,12 +308,12 @@ expected = step()
 assert expected[1]
 held = x.grad
 step()
-assert memory._free or x.grad is not held
+assert x.grad is not held
 pid = os.fork()
 if pid == 0:
     good = False
     try:
-        good = not memory._free
+        good = True
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
             good = good and step() == expected and step() == expected

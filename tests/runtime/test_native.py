@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 import onepass
 import onepass.functional as F
 from onepass.errors import DomainError, EngineError, EngineWarning
-from onepass.runtime import autograd, dispatch, memory, native, remember
+from onepass.runtime import autograd, cache, dispatch, memory, native, remember
 
 pytestmark = [
     pytest.mark.skipif(native.calls() is None, reason="native.cpp is not built"),
@@ -625,9 +625,9 @@ def elsewhere(tmp_path, monkeypatch):
     """Nothing is built, and nothing is remembered of what was."""
     tmp_path.chmod(0o700)
     monkeypatch.setenv("ONEPASS_CACHE_DIR", str(tmp_path))
-    native._loaded.cache_clear()
+    native._loaded.forget()
     yield tmp_path
-    native._loaded.cache_clear()
+    native._loaded.forget()
 
 
 def test_a_compiler_that_fails_says_so(elsewhere, monkeypatch):
@@ -644,8 +644,7 @@ def test_a_compiler_that_fails_says_so(elsewhere, monkeypatch):
 
 
 def test_what_cannot_be_loaded_costs_a_warning_and_time(elsewhere):
-    path = native._built()
-    path.write_bytes(b"not an object file")
+    cache.save(native._entry(), b"not an object file")
     with pytest.warns(
         EngineWarning, match=r"cannot be loaded .*; delete it, and run `onepass buil"
     ):

@@ -3,7 +3,7 @@
 losses.py      what there is: list, show, plot
 data.py        files of numbers: recommend, diagnose, explain, evaluate
 trials.py      onepass against torch.nn: demo, bench
-building.py    what is compiled before it is needed: build
+building.py    what is compiled and kept: build, cache
 arguments.py   what stands on a command line: columns, tensors, options
 output.py      tables, JSON, errors
 """
@@ -78,3 +78,4 @@ app.command(context_settings=_OPEN)(data.evaluate)
 app.command()(trials.demo)
 app.command()(trials.bench)
 app.command()(building.build)
+app.command()(building.cache)

@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 import onepass
 from onepass.cli import arguments
 from onepass.cli.losses import LossArgument, WidthOption
-from onepass.cli.output import JsonOption, note, print_json, print_table, progress
+from onepass.cli.output import JsonOption, Terminal, note, print_json, print_table, progress, say
 from onepass.errors import OnepassError, ParameterError
 from onepass.guide.diagnose import Finding
 from onepass.guide.evaluate import evaluate as evaluated
@@ -105,7 +104,7 @@ def recommend(
     if json:
         print_json([recommendation.as_dict() for recommendation in found])
     else:
-        Console().print(table(found))
+        Terminal().print(table(found))
 
 
 def _only_name(files: arguments.Files, path: Path) -> str:
@@ -149,7 +148,7 @@ def diagnose(
     elif findings:
         _print_findings(findings)
     else:
-        typer.echo(f"nothing found: {call.loss.name} suits {_rows_of(call, tensors)}")
+        say(f"nothing found: {call.loss.name} suits {_rows_of(call, tensors)}")
     if any(finding.severity != "note" for finding in findings):
         raise typer.Exit(1)
 
@@ -174,7 +173,7 @@ _COLOURS = {"error": "bold red", "warning": "bold yellow", "note": "bold blue"}
 
 def _print_findings(findings: Sequence[Finding]) -> None:
     """One below the other; a remedy is a line that can be copied."""
-    console = Console(soft_wrap=True)
+    console = Terminal(soft_wrap=True)
     for finding in findings:
         shown = Text(str(finding))
         shown.stylize(_COLOURS[finding.severity], 0, len(finding.severity))
@@ -215,9 +214,9 @@ def explain(
     if json:
         print_json(explanation.as_dict())
     elif output is not None:
-        typer.echo(f"written to {output}")
+        say(f"written to {output}")
     else:
-        Console().print(explanation)
+        Terminal().print(explanation)
 
 
 def evaluate(

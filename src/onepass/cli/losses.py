@@ -9,13 +9,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from onepass.cli import arguments
-from onepass.cli.output import JsonOption, print_json
+from onepass.cli.output import JsonOption, Terminal, print_json, say
 from onepass.define import Pointwise, Rowwise, Within
 from onepass.errors import ParameterError
 from onepass.formula.expression import CONSTANT, LEAVES, in_order
@@ -42,7 +41,7 @@ def list_losses(json: JsonOption = False) -> None:
     Those for continuous outputs first, then those for discrete outputs and rankings.
     """
     if not json:
-        console = Console()
+        console = Terminal()
         console.print(overview.overview() if console.width >= _NARROW else _narrow_list())
         return
     print_json([
@@ -119,7 +118,7 @@ def plot(
     }
     figure = plotted(loss, alternatives=against or (), surface=surface, width=width, **settings)
     save(figure, output)
-    typer.echo(f"written to {output}")
+    say(f"written to {output}")
 
 
 def _one_or_more(values: list[Any]) -> Any:
@@ -196,7 +195,7 @@ _CODE = {"definition": "Definition", "gradient": "Gradient"}
 
 
 def _print_description(described: Mapping[str, Any]) -> None:
-    console = Console()
+    console = Terminal()
     console.print(Text(described["loss"], "bold cyan"))
     paragraphs = described["about"].split("\n\n")
     console.print(Text("\n\n".join(" ".join(words.split()) for words in paragraphs)))
@@ -215,7 +214,7 @@ def _words(content: str | Sequence[str]) -> str:
     return content if isinstance(content, str) else "; ".join(content)
 
 
-def _print_cells(console: Console, title: str, rows: Sequence[tuple[str, ...]]) -> None:
+def _print_cells(console: Terminal, title: str, rows: Sequence[tuple[str, ...]]) -> None:
     """Rows of cells under a title; those of the card that say nothing are left out."""
     grid = Table.grid(padding=(0, 2, 0, 0), pad_edge=False)
     for row in rows:

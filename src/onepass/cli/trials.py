@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 import onepass
-from onepass.cli.output import JsonOption, print_json, print_table, progress
+from onepass.cli.output import JsonOption, Terminal, print_json, print_table, progress
 from onepass.guide import demo as demos
 from onepass.guide.demo import known, race, report, tasks
 from onepass.guide.names import loss_named
@@ -31,7 +30,7 @@ def demo(
     Everything is done with torch.nn and with onepass. Exits with 1 if value or gradient of the two
     differ at any step, on the same parameters, or if the two trainings end with other metrics.
     """
-    console = Console()
+    console = Terminal()
     names = _names(loss)
     checked = known.check(names if loss else None)
     console.print(report.known_numbers(checked))

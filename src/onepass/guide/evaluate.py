@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import os
+import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -257,7 +258,9 @@ def _sortable(group: Any) -> tuple[int, float, str]:
 
 @contextmanager
 def _written(path: Path | None, read: Sequence[Column]) -> Iterator[Callable[[Tensor], object]]:
-    """Append rows to an NPY file that takes its name when it is complete."""
+    """Append rows to an NPY file that takes its name when it is complete. A link of that name is
+    replaced, and what it points at is left alone.
+    """
     if path is None:
         yield lambda values: None
         return
@@ -265,9 +268,9 @@ def _written(path: Path | None, read: Sequence[Column]) -> Iterator[Callable[[Te
         raise ParameterError(f"the output must be an NPY file, name.npy; got {path}")
     if path.exists() and any(path.samefile(column.file.path) for column in read):
         raise ParameterError(f"the output {path} is read: write to another file")
-    partial = path.with_name(f"{path.name}.part")
+    partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")  # no file is called so
     try:
-        with partial.open("wb") as file:
+        with partial.open("xb") as file:
             yield _Appended(file)
         partial.replace(path)
     finally:

@@ -1,24 +1,32 @@
-"""Generated text and the object code made of it, on disk, private to the user.
+"""Compiled code and the text that it was made of, on disk, private to the user.
 
-Object code is loaded into the process, so the folder must belong to the user and be writable by
-nobody else, and every file carries a digest of itself. A folder that cannot be used costs a
-compilation per process, nothing more; it is said once.
+Object code is loaded into the process, so nobody else may be able to put it there. The folder is
+resolved, checked and opened once; whatever its name means later, files are opened relative to that
+descriptor. At every load the folder and the file must still belong to the user, writable by nobody
+else, and the file must be a regular one that holds the digest of its name and its data. Whatever
+does not fit is made anew. A folder that cannot be used costs a compilation per process, and is said
+once. Beyond 256 MiB, what was not used for the longest time is removed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import stat
-import tempfile
-from functools import cache
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from itertools import accumulate
 from pathlib import Path
 
 from platformdirs import user_cache_path
 
 from onepass.errors import EngineWarning, warn
+from onepass.runtime.folder import Entry, NotPrivateError, PrivateFolder
+from onepass.runtime.once import once
 
+MOST = 256 << 20  # bytes that the folder may hold
 _DIGEST_SIZE = hashlib.sha256().digest_size
+_OURS = re.compile(r"\.?(onepass_native_)?[0-9a-f]{32}(\.o|\.py)?(\.[0-9a-f]{16})?")
 
 
 def key(*parts: str) -> str:
@@ -27,69 +35,101 @@ def key(*parts: str) -> str:
 
 
 def load(name: str) -> bytes | None:
-    """What `save` stored under the name; None if nothing did, or if it is damaged."""
-    path = folder()
-    if path is None:
+    """What `save` stored under the name; None if nothing did, or if it may not be loaded."""
+    private = _private()
+    if private is None:
         return None
     try:
-        content = (path / name).read_bytes()
+        content = private.read(name)
+    except NotPrivateError as error:
+        _say(str(error))
+        return None
     except OSError:
         return None
     digest, data = content[:_DIGEST_SIZE], content[_DIGEST_SIZE:]
-    return data if hashlib.sha256(data).digest() == digest else None
+    return data if digest == _digest(name, data) else None
 
 
-def save(name: str, data: bytes) -> None:
-    """Store the bytes under the name, whole or not at all."""
-    _write(name, hashlib.sha256(data).digest() + data)
+def save(name: str, data: bytes) -> Path | None:
+    """Store the bytes under the name, whole or not at all; where that is."""
+    return _saved(name, _digest(name, data) + data)
 
 
 def save_text(name: str, text: str) -> Path | None:
     """Store a text as a real file, for tracebacks and readers; its path."""
-    return _write(name, text.encode())
-
-
-def _write(name: str, data: bytes) -> Path | None:
-    path = folder()
-    if path is None:
-        return None
-    try:
-        with tempfile.NamedTemporaryFile(dir=path, delete=False) as file:
-            try:
-                file.write(data)
-                os.replace(file.name, path / name)
-            except OSError:
-                os.unlink(file.name)
-                raise
-    except OSError as error:
-        _say(f"{path} cannot be written ({error.strerror})")
-        return None
-    return path / name
+    return _saved(name, text.encode())
 
 
 def folder() -> Path | None:
-    """ONEPASS_CACHE_DIR, or the user's cache folder; None if neither is ours alone."""
-    chosen = os.environ.get("ONEPASS_CACHE_DIR")
-    return _made(Path(chosen) if chosen else user_cache_path("onepass"))
+    """ONEPASS_CACHE_DIR, or the user's cache folder; None if it is not the user's alone."""
+    private = _private()
+    return None if private is None else private.path
 
 
-@cache
-def _made(path: Path) -> Path | None:
+def content() -> list[Entry]:
+    """What this library keeps in the folder; nothing, if there is none."""
+    private = _private()
+    if private is None:
+        return []
+    return [entry for entry in private.entries() if _OURS.fullmatch(entry.name)]
+
+
+def clear() -> None:
+    """Remove it; what is loaded goes on running."""
+    _remove(content())
+
+
+def _remove(entries: Iterable[Entry]) -> None:
+    private = _private()
+    for entry in entries if private else ():
+        private.remove(entry.name)
+
+
+def _make_room() -> None:
+    """Remove what was not used for the longest time, a quarter, once too much is kept."""
+    entries = sorted(content(), key=lambda entry: entry.used)
+    excess = sum(entry.size for entry in entries) - MOST
+    if excess > 0:
+        sizes = accumulate(entry.size for entry in entries)
+        wanted = excess + MOST // 4
+        _remove(entry for entry, gone in zip(entries, sizes, strict=True) if gone <= wanted)
+
+
+def _digest(name: str, data: bytes) -> bytes:
+    return hashlib.sha256(name.encode() + b"\0" + data).digest()
+
+
+def _saved(name: str, written: bytes) -> Path | None:
+    private = _private()
+    if private is None:
+        return None
     try:
-        path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = path.stat()
+        private.write(name, written)
     except OSError as error:
-        _say(f"{path} cannot be made ({error.strerror})")
+        _say(f"{private.path} cannot be written ({error.strerror or error})")
         return None
-    if hasattr(os, "getuid") and (
-        status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    ):
-        _say(f"{path} can be written by others than you")
-        return None
-    return path
+    with suppress(OSError):
+        _make_room()
+    return private.path / name
 
 
-@cache
+@once
+def _opened(name: str) -> PrivateFolder | None:
+    try:
+        return PrivateFolder(Path(name))
+    except NotPrivateError as error:
+        _say(str(error))
+    except OSError as error:
+        _say(f"{name:.100} cannot be used ({error.strerror})")
+    return None
+
+
+def _private() -> PrivateFolder | None:
+    chosen = os.environ.get("ONEPASS_CACHE_DIR")
+    return _opened(chosen or str(user_cache_path("onepass")))
+
+
+@once
 def _say(why: str) -> None:
     warn(
         f"onepass keeps no compiled kernels, so each process compiles its own: {why}. "

@@ -165,12 +165,11 @@ def _kernel(
 
 
 def _made(call: Call, kernel: Kernel) -> kernels.Loaded | EngineError:
-    """The kernel, or why there is none: a compiler that fails is not asked again."""
-    try:
+    def make() -> kernels.Loaded:
         source = text(kernel, *call.loss.results(call.names, call.flags, call.checks_values))
         return kernels.load(source, kernels.Signature(kernel.pointers, kernel.numbers, ("count",)))
-    except Exception as error:  # noqa: BLE001  # whatever a compiler may say, the definition runs
-        return EngineError(f"{call.loss.name}: its kernel cannot be made ({error})")
+
+    return kernels.made(call.loss.name, make)
 
 
 def _described(

@@ -6,12 +6,13 @@ Nothing else reads an attribute of torch that begins with an underscore.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import reduce
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, UntypedStorage
 from torch.autograd import forward_ad
 
 
@@ -54,11 +55,19 @@ is_dense: Callable[[Tensor], bool] = _named(
     "_prims_common.is_non_overlapping_and_dense_or_false", Tensor.is_contiguous
 )
 
+# By the address of a storage, how many refer to it; without it, none is ever free.
+_use_count: Callable[[int], int] = _named("_C._storage_Use_Count", lambda _: sys.maxsize)
+
 # torch's own operations, which serve tiny tensors; without one of them, our kernel does.
 mse_loss: Callable[..., Tensor] | None = _named("_C._nn.mse_loss", None)
 huber_loss: Callable[..., Tensor] | None = _named("_C._nn.huber_loss", None)
 smooth_l1_loss: Callable[..., Tensor] | None = _named("_C._nn.smooth_l1_loss", None)
 nll_loss: Callable[..., Tensor] | None = _named("_C._nn.nll_loss_nd", None)
+
+
+def storage_references(storage: UntypedStorage) -> int:
+    """How many refer to it in C++, its Python object among them."""
+    return _use_count(storage._cdata)
 
 
 def is_forward_mode() -> bool:

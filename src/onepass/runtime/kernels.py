@@ -7,9 +7,10 @@ kernel is a C function of one frame: ctypes calls it and releases the GIL while 
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from struct import Struct
@@ -18,10 +19,15 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from onepass.errors import EngineError
+from onepass.own_thread import in_own_thread
 from onepass.runtime import cache as disk
 from onepass.runtime import threads
 
 _NUMBER = Struct("d")
+_ELF = Struct("<40xQ10xHHxx")  # of its header: where its sections are listed, their size, how many
+_SECTION = Struct("<4xI16xQQ24x")  # of a section: its kind, its place and its length
+_NOBITS = 8  # a kind that takes no room in the file
 _loading = threading.Lock()  # LLVM's bindings are not thread-safe
 
 
@@ -121,18 +127,51 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_unlock)
 
 
+def made(loss: str, make: Callable[[], Loaded]) -> Loaded | EngineError:
+    """The kernel, or why there is none: a compiler that fails is not asked again.
+
+    It is made in a thread of its own: what a signal handler raises meanwhile is the caller's, who
+    asks again.
+    """
+
+    def attempt() -> Loaded | EngineError:
+        try:
+            return make()
+        except Exception as error:  # noqa: BLE001  # whatever a compiler may say
+            return EngineError(f"{loss}: its kernel cannot be made ({error})")
+
+    return in_own_thread(attempt)
+
+
 def load(source: str, signature: Signature) -> Loaded:
     """The kernel of this text, from the disk cache or freshly compiled."""
     with _loading:
         name = disk.key(source, repr(signature.pointers), _toolchain())
-        code = disk.load(f"{name}.o")
-        if code is None:
+        code, symbol = disk.load(f"{name}.o"), _symbol(name)
+        if code is None or not _holds(code, symbol):
             from onepass.runtime import compiler
 
             path = disk.save_text(f"{name}.py", source)
-            code = compiler.compiled(source, signature, _symbol(name), path)
+            code = compiler.compiled(source, signature, symbol, path)
             disk.save(f"{name}.o", code)
-        return Loaded(_linked(code, _symbol(name)), signature)
+        return Loaded(_linked(code, symbol), signature)
+
+
+def _holds(code: bytes, symbol: str) -> bool:
+    """Whether this is an object file, with all its sections, in which the symbol is named.
+
+    LLVM reads what it is given without such a look, and past its end.
+    """
+    if not code.startswith(b"\x7fELF"):
+        return sys.platform in ("darwin", "win32") and symbol.encode() in code
+    if len(code) < _ELF.size:
+        return False
+    start, size, count = _ELF.unpack_from(code)
+    if size != _SECTION.size or start + size * count > len(code):
+        return False
+    sections = [_SECTION.unpack_from(code, start + size * k) for k in range(count)]
+    whole = all(kind == _NOBITS or at + length <= len(code) for kind, at, length in sections)
+    return whole and symbol.encode() in code
 
 
 def _symbol(name: str) -> str:

@@ -13,8 +13,10 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from functools import cache
-from importlib.util import module_from_spec, spec_from_file_location
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.machinery import ExtensionFileLoader
+from importlib.util import module_from_spec, spec_from_loader
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ import torch
 from onepass.errors import EngineError, EngineWarning, warn
 from onepass.runtime import cache as disk
 from onepass.runtime import memory, threads
+from onepass.runtime.once import once
 
 _SOURCE = Path(__file__).with_name("native.cpp")
 _FLAGS = ("-O2", "-std=c++20", "-fPIC", "-shared", "-fvisibility=hidden")
@@ -39,77 +42,112 @@ def calls() -> Any | None:
 def build() -> Path:
     """Compile native.cpp for this torch and this Python, if that was not done; where it is now.
 
-    Raises: EngineError if there is no compiler, no folder for it, or if it cannot be compiled.
+    Raises: EngineError if there is no compiler, no folder for it, or if it cannot be compiled or
+    loaded.
     """
-    path = _built()
-    if path is None:
+    folder, name = disk.folder(), _entry()
+    if folder is None:
         raise EngineError("native.cpp: there is no folder to keep it in; set ONEPASS_CACHE_DIR.")
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         raise EngineError("native.cpp: it needs a Python with a global interpreter lock.")
-    if not path.exists():
-        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-            made = Path(folder) / path.name
-            _compile(made)
-            os.replace(made, path)
-    _loaded.cache_clear()
-    return path
+    if _loaded() is None:
+        if disk.save(name, _compiled()) is None:
+            raise EngineError(f"native.cpp: it cannot be kept in {folder}; set ONEPASS_CACHE_DIR.")
+        _loaded.forget()
+        if _loaded() is None:
+            raise EngineError(f"native.cpp: {folder / name} was compiled, but cannot be loaded.")
+    return folder / name
 
 
-def _compile(path: Path) -> None:
+def _compiled() -> bytes:
+    """The shared library."""
     home = Path(torch.__file__).parent
     include = (
         home / "include",
         home / "include" / "torch" / "csrc" / "api" / "include",
         sysconfig.get_paths()["include"],
     )
-    command = [*_compiler(), *_FLAGS, str(_SOURCE), "-o", str(path)]
-    command += [f"-I{folder}" for folder in include]
-    command += [f"-L{home / 'lib'}", *_LIBRARIES]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / f"{_NAME}.so"
+        command = [*_compiler(), *_FLAGS, str(_SOURCE), "-o", str(made)]
+        command += [f"-I{each}" for each in include]
+        command += [f"-L{home / 'lib'}", *_LIBRARIES]
+        _run(command)
+        return made.read_bytes()
+
+
+def _run(command: list[str]) -> None:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise EngineError(
+            f"native.cpp: the compiler {command[0]!r} cannot be run: {error.strerror}. Install "
+            "g++ or clang++, or set CXX to the one that you have."
+        ) from error
     if done.returncode:
-        said = [line for line in done.stderr.splitlines() if "error" in line] or [done.stderr]
+        said = [line for line in done.stderr.splitlines() if "error" in line]
+        said = said or [done.stderr.strip() or f"exit status {done.returncode}"]
         raise EngineError(f"native.cpp: {command[0]} cannot compile it: {said[0].strip()}")
 
 
 def _compiler() -> list[str]:
     """CXX, or the system's."""
     if chosen := os.environ.get("CXX"):
-        return shlex.split(chosen)
+        try:
+            return shlex.split(chosen)
+        except ValueError as error:
+            raise EngineError(f"native.cpp: CXX={chosen!r} is no command: {error}.") from error
     for name in ("c++", "g++", "clang++"):
         if found := shutil.which(name):
             return [found]
     raise EngineError("native.cpp: there is no C++ compiler; install g++ or clang++, or set CXX.")
 
 
-def _built() -> Path | None:
-    """Where it is, or would be, for this torch and this Python."""
-    folder = disk.folder()
-    if folder is None:
-        return None
+@once
+def _entry() -> str:
+    """Its name in the cache, for this torch and this Python."""
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
     torchs = torch.__version__, str(torch.version.git_version)
     key = disk.key(_SOURCE.read_text(), sys.version, suffix, *torchs, *_FLAGS)
-    return folder / f"{_NAME}_{key}{suffix}"
+    return f"{_NAME}_{key}"
 
 
-@cache
+@once
 def _loaded() -> Any | None:
-    path = _built()
-    if path is None or not path.exists():
+    """The module, from the bytes that were checked: no file that may change, or shrink, later."""
+    code = disk.load(_entry())
+    if code is None:
         return None
-    spec = spec_from_file_location(_NAME, path)
-    assert spec is not None
-    assert spec.loader is not None
     try:
-        module = module_from_spec(spec)
-        spec.loader.exec_module(module)
-    except ImportError as error:
-        why = f"{path} cannot be loaded ({error}); delete it, and run `onepass build`"
+        with _as_file(code) as path:
+            loader = ExtensionFileLoader(_NAME, path)
+            spec = spec_from_loader(_NAME, loader)
+            assert spec is not None
+            module = module_from_spec(spec)
+            loader.exec_module(module)
+    except (ImportError, OSError) as error:
+        where = f"{disk.folder()}/{_entry()}"
+        why = f"{where} cannot be loaded ({error}); delete it, and run `onepass build`"
         warn(f"{why}. Small calls take longer.", EngineWarning)
         return None
     _share_threads(module)
     module.use_memory(memory.like, memory.SMALLEST)
     return module
+
+
+@contextmanager
+def _as_file(code: bytes) -> Iterator[str]:
+    """The name of a file of these bytes that no other process can find, for as long as needed."""
+    if hasattr(os, "memfd_create"):
+        with os.fdopen(os.memfd_create(_NAME), "wb") as file:
+            file.write(code)
+            file.flush()
+            yield f"/proc/self/fd/{file.fileno()}"
+        return
+    with tempfile.TemporaryDirectory(dir=disk.folder()) as folder:
+        path = Path(folder) / f"{_NAME}.so"
+        path.write_bytes(code)
+        yield str(path)
 
 
 def _share_threads(module: Any) -> None:

@@ -309,8 +309,5 @@ def _made(call: RowCall, plan: Plan, flags: Mapping[str, bool]) -> kernels.Loade
     dtypes |= {n: t.dtype for n, t in zip(names.memory, plan.operands, strict=False)}
     dtypes |= {"weight": torch.float64, "values": call.dtype, "partials": torch.float64}
     pointers = tuple((name, dtype_name(dtypes[name])) for name in names.pointers)
-    try:
-        signature = kernels.Signature(pointers, names.numbers, names.integers)
-        return kernels.load(_text(call, plan, flags), signature)
-    except Exception as error:  # noqa: BLE001  # whatever a compiler may say, the definition runs
-        return EngineError(f"{call.loss.name}: its kernel cannot be made ({error})")
+    signature = kernels.Signature(pointers, names.numbers, names.integers)
+    return kernels.made(call.loss.name, lambda: kernels.load(_text(call, plan, flags), signature))

@@ -39,19 +39,11 @@ class Npy(File):
         del names
         with self.path.open("rb") as file:
             header = self._header(file)
-            if header.by_column:
-                yield from self._mapped(header.shape[0], rows)
-            else:
-                yield from ((block,) for block in header.blocks(file, rows))
+            blocks = header.blocks_by_column if header.by_column else header.blocks
+            yield from ((block,) for block in blocks(file, rows))
 
     def _header(self, file: IO[bytes]) -> Header:
         return read_header(file, self.path.stat().st_size, "it")
-
-    def _mapped(self, length: int, rows: int) -> Iterator[Block]:
-        """A map of its own for each block: what was read stays in memory as long as its map."""
-        for start in range(0, length, rows):
-            mapped = np.load(self.path, mmap_mode="r", allow_pickle=False)
-            yield (np.array(mapped[start : start + rows]),)
 
 
 class Npz(File):
@@ -139,6 +131,18 @@ class Header:
                 raise ValueError("it ends too early")
             yield block
 
+    def blocks_by_column(self, file: Any, rows: int) -> Iterator[Array]:
+        """The same of an array whose first axis runs fastest, from a file that can be sought in."""
+        length, *others = self.shape
+        start_of_data, columns = file.tell(), math.prod(others)
+        for start in range(0, length, rows):
+            block = np.empty((columns, min(rows, length - start)), self.dtype)
+            for place, column in enumerate(block):
+                file.seek(start_of_data + (place * length + start) * self.dtype.itemsize)
+                if file.readinto(column.view(np.uint8).data) < column.nbytes:
+                    raise ValueError("it ends too early")
+            yield block.reshape((*others[::-1], -1)).T
+
 
 def read_header(file: IO[bytes], size: int, name: str) -> Header:
     """The header of an array that takes, with the header, at most `size` bytes."""
@@ -150,6 +154,8 @@ def read_header(file: IO[bytes], size: int, name: str) -> Header:
         raise ValueError(f"{name} holds Python objects, which only pickle could load")
     if dtype.names or dtype.subdtype:
         raise ValueError(f"{name} holds {_RECORDS}")
+    if not dtype.itemsize:
+        raise ValueError(f"{name} holds elements of no bytes")
     _check_shape(shape, name)
     promised, there = math.prod(shape) * dtype.itemsize, size - file.tell()
     if promised > there:
