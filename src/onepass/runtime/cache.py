@@ -80,9 +80,9 @@ def clear() -> None:
 
 
 def _remove(entries: Iterable[Entry]) -> None:
-    private = _private()
-    for entry in entries if private else ():
-        private.remove(entry.name)
+    if private := _private():
+        for entry in entries:
+            private.remove(entry.name)
 
 
 def _make_room() -> None:
