@@ -2,11 +2,14 @@
 
 import os
 import random
+import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import torch
@@ -157,6 +160,71 @@ def test_a_folder_that_cannot_be_made_warns_once_and_everything_works(tmp_path):
     said = process(file / "kernels")
     assert said.startswith("[True, 1] onepass keeps no compiled kernels")
     assert f"{file / 'kernels'} cannot be used (" in said
+
+
+PATHS = {"many parts": "a/" * 2020, "long": ("b" * 250 + "/") * 17, "a long part": "c" * 300}
+
+
+@pytest.mark.parametrize("path", PATHS.values(), ids=PATHS)
+def test_a_path_that_the_system_does_not_take_warns_once(tmp_path, path):
+    said = process(tmp_path / path)
+    assert said.startswith("[True, 1] onepass keeps no compiled kernels")
+    assert "cannot be used (" in said
+    assert len(said) < 500
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the longest path is another elsewhere")
+def test_a_path_to_which_no_name_can_be_added_serves(tmp_path):
+    room = 4090 - len(str(tmp_path))
+    folder = tmp_path / (("d" * 199 + "/") * (room // 200))
+    folder /= "e" * (room % 200)
+    assert process(folder) == "[True, 0]"
+    assert process(folder) == "[False, 0]"
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="there are homes everywhere")
+def test_a_user_without_a_home_is_warned_once():
+    homeless = "import os, pwd\npwd.getpwuid = {}.__getitem__\ndel os.environ['HOME']"
+    said = process("", homeless + CALL)
+    assert said.startswith("[True, 1] onepass keeps no compiled kernels")
+    assert "~/.cache cannot be used (" in said
+
+
+@pytest.fixture
+def mortal(tmp_path, monkeypatch):
+    """A folder of a user to whom permissions apply; this process is that user's."""
+    root = hasattr(os, "setresuid") and os.getuid() == 0
+    place = Path(tempfile.mkdtemp()) if root else tmp_path
+    (place / "kernels").mkdir(mode=0o700)
+    monkeypatch.setenv("ONEPASS_CACHE_DIR", str(place / "kernels"))
+    forget()
+    if root:
+        for path in (place, place / "kernels"):
+            os.chown(path, 1000, -1)
+        os.setresuid(1000, 1000, 0)
+    yield place / "kernels"
+    if root:
+        os.setresuid(0, 0, 0)
+        shutil.rmtree(place)
+    forget()
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="there are no modes here")
+@pytest.mark.parametrize("mode", [0o000, 0o100, 0o200, 0o400, 0o500, 0o600])
+def test_a_folder_that_may_not_be_used_warns_once(mortal, mode):
+    cache.save("before.o", b"abc")
+    forget()
+    mortal.chmod(mode)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for name in ("before.o", "after.o"):
+            assert cache.load(name) in (None, b"abc")
+        for k in range(3):
+            assert cache.save(f"{k}.o", b"abc") is None
+            assert cache.save_text(f"{k}.py", "") is None
+    mortal.chmod(0o700)
+    (warning,) = caught
+    assert str(warning.message).startswith("onepass keeps no compiled kernels")
 
 
 def test_a_file_in_the_folders_place_is_refused(tmp_path):

@@ -657,3 +657,51 @@ def test_what_cannot_be_loaded_costs_a_warning_and_time(elsewhere):
         value = calls.run(given, loss._prepared)
         assert not _is_native(value)
         torch.testing.assert_close(value, torch.nn.functional.mse_loss(x, y))
+
+
+DAMAGED = {
+    "cut off": lambda kept, code: kept[: len(kept) // 2],
+    "a byte changed": lambda kept, code: kept[:-9] + bytes([kept[-9] ^ 1]) + kept[-8:],
+    "empty": lambda kept, code: b"",
+    "cut off, with a digest": lambda kept, code: _kept(code[: len(code) // 2]),
+    "its header, with a digest": lambda kept, code: _kept(code[:64]),
+    "garbage with a digest": lambda kept, code: _kept(b"\x7fELF" + bytes(9000)),
+    "another library, with a digest": lambda kept, code: _kept(code.replace(b"PyInit", b"PyExit")),
+}
+BUILT_AGAIN = """
+import sys, warnings, torch, onepass.functional as F
+from onepass.runtime import native
+x, y = torch.randn(5, requires_grad=True), torch.randn(5)
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    for _ in range(2):
+        value = F.l1_loss(x, y)
+assert "CppFunction" not in type(value.grad_fn).__name__
+torch.testing.assert_close(value, torch.nn.functional.l1_loss(x, y))
+native._compiled = lambda: open(sys.argv[1], "rb").read()
+native.build()
+torch.testing.assert_close(F.l1_loss(x, y), value)
+print(native.calls() is not None, len(caught))
+"""
+
+
+def _kept(code):
+    """The bytes as the cache keeps them."""
+    return cache._digest(native._entry(), code) + code
+
+
+@pytest.mark.parametrize("damage", DAMAGED.values(), ids=DAMAGED)
+def test_a_damaged_module_is_not_loaded_but_built_again(tmp_path, damage):
+    code = cache.load(native._entry())
+    assert code is not None
+    kernels = tmp_path / "kernels"
+    kernels.mkdir(mode=0o700)
+    (kernels / native._entry()).write_bytes(damage(_kept(code), code))
+    (tmp_path / "right").write_bytes(code)
+    ran = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", BUILT_AGAIN, tmp_path / "right"],
+        env=os.environ | {"ONEPASS_CACHE_DIR": str(kernels)},
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert ran.stdout in ("True 0\n", "True 1\n")
+    assert (kernels / native._entry()).read_bytes() == _kept(code)

@@ -1,6 +1,5 @@
 """The functions of kernel text: right to the last places, vectorised, the same as plain Python."""
 
-import ctypes
 import itertools
 import math
 import platform
@@ -45,8 +44,9 @@ class Compiled:
         module = compiler.module(text, signature, symbol)
         machine = processor.machine()
         self.llvm, self.assembly = str(module), machine.emit_assembly(module)
-        address = kernels._linked(machine.emit_object(module), symbol)
-        self.function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address)
+        loaded = kernels.Loaded(machine.emit_object(module), symbol, signature)
+        self.function = loaded.entry
+        self._loaded = loaded
 
     def __call__(self, *arguments):
         arguments = [x.ctypes.data if isinstance(x, np.ndarray) else x for x in arguments]

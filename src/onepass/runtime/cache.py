@@ -106,27 +106,36 @@ def _saved(name: str, written: bytes) -> Path | None:
     try:
         private.write(name, written)
     except OSError as error:
-        _say(f"{private.path} cannot be written ({error.strerror or error})")
+        _say(f"{private.path} cannot be written ({_reason(error)})")
         return None
     with suppress(OSError):
         _make_room()
     return private.path / name
 
 
+def _private() -> PrivateFolder | None:
+    return _opened(os.environ.get("ONEPASS_CACHE_DIR", ""))
+
+
 @once
-def _opened(name: str) -> PrivateFolder | None:
+def _opened(chosen: str) -> PrivateFolder | None:
+    """The folder of this name, or the user's own if none was chosen."""
     try:
-        return PrivateFolder(Path(name))
+        return PrivateFolder(_path(chosen))
     except NotPrivateError as error:
         _say(str(error))
-    except OSError as error:
-        _say(f"{name:.100} cannot be used ({error.strerror})")
+    except (OSError, RuntimeError) as error:  # a RecursionError if the path has too many parts
+        _say(f"{chosen or '~/.cache':.100} cannot be used ({_reason(error)})")
     return None
 
 
-def _private() -> PrivateFolder | None:
-    chosen = os.environ.get("ONEPASS_CACHE_DIR")
-    return _opened(chosen or str(user_cache_path("onepass")))
+def _path(chosen: str) -> Path:
+    """Raises: RuntimeError for a user without a home."""
+    return Path(chosen) if chosen else user_cache_path("onepass").expanduser()
+
+
+def _reason(error: Exception) -> str:
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
 
 
 @once

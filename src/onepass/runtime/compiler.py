@@ -85,8 +85,12 @@ def _emit_entry(kernel: Any, symbol: str) -> None:
 
 def _optimised(module: Any) -> Any:
     """Changed in place."""
-    passes = llvm.create_pass_builder(processor.machine(), _tuning())
-    passes.getModulePassManager().run(module, passes)
+    builder = llvm.create_pass_builder(processor.machine(), _tuning())
+    passes = builder.getModulePassManager()
+    passes.run(module, builder)
+    # its close() frees nothing: ObjectRef, whose _dispose is empty, is the first of its bases
+    llvm.NewPassManager._dispose(passes)
+    passes.detach()
     return module
 
 

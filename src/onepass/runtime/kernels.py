@@ -1,13 +1,13 @@
 """Kernel text -> object code -> a function on addresses.
 
-A text is compiled once per machine; the object code is kept on disk and loaded by LLVM. A loaded
-kernel is a C function of one frame: ctypes calls it and releases the GIL while it runs.
+A text is compiled once per machine; the object code is kept on disk and loaded by LLVM, once for
+all losses of a process that need it. A loaded kernel is a C function of one frame: ctypes calls it
+and releases the GIL while it runs.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from array import array
 from collections.abc import Callable, Iterable
@@ -15,6 +15,7 @@ from functools import cache
 from pathlib import Path
 from struct import Struct
 from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
 
 import torch
 from torch import Tensor
@@ -23,12 +24,11 @@ from onepass.errors import EngineError
 from onepass.own_thread import in_own_thread
 from onepass.runtime import cache as disk
 from onepass.runtime import threads
+from onepass.runtime.objects import is_whole
 
 _NUMBER = Struct("d")
-_ELF = Struct("<40xQ10xHHxx")  # of its header: where its sections are listed, their size, how many
-_SECTION = Struct("<4xI16xQQ24x")  # of a section: its kind, its place and its length
-_NOBITS = 8  # a kind that takes no room in the file
 _loading = threading.Lock()  # LLVM's bindings are not thread-safe
+_in_memory: WeakValueDictionary[str, Loaded] = WeakValueDictionary()  # by the name of their text
 
 
 class Signature(NamedTuple):
@@ -40,12 +40,13 @@ class Signature(NamedTuple):
 
 
 class Loaded:
-    """A kernel in memory."""
+    """A kernel in memory, which is freed with the last reference to it."""
 
-    def __init__(self, address: int, signature: Signature) -> None:
+    def __init__(self, code: bytes, symbol: str, signature: Signature) -> None:
         pointers, numbers, integers = map(len, signature)
-        self.address = address
-        self.entry = threads.ENTRY(address)
+        self._engine = _linked(code)
+        self.address = self._engine.get_function_address(symbol)
+        self.entry = threads.ENTRY(self.address)
         self.place_addresses = Struct(f"{pointers - 1}q").pack_into
         self.partials = pointers - 1  # where their address stands in a frame
         self.last_number = pointers + numbers - 1
@@ -144,59 +145,40 @@ def made(loss: str, make: Callable[[], Loaded]) -> Loaded | EngineError:
 
 
 def load(source: str, signature: Signature) -> Loaded:
-    """The kernel of this text, from the disk cache or freshly compiled."""
+    """The kernel of this text: in memory already, or from the disk cache, or freshly compiled."""
     with _loading:
         name = disk.key(source, repr(signature.pointers), _toolchain())
-        code, symbol = disk.load(f"{name}.o"), _symbol(name)
-        if code is None or not _holds(code, symbol):
-            from onepass.runtime import compiler
-
-            path = disk.save_text(f"{name}.py", source)
-            code = compiler.compiled(source, signature, symbol, path)
-            disk.save(f"{name}.o", code)
-        return Loaded(_linked(code, symbol), signature)
-
-
-def _holds(code: bytes, symbol: str) -> bool:
-    """Whether this is an object file, with all its sections, in which the symbol is named.
-
-    LLVM reads what it is given without such a look, and past its end.
-    """
-    if not code.startswith(b"\x7fELF"):
-        return sys.platform in ("darwin", "win32") and symbol.encode() in code
-    if len(code) < _ELF.size:
-        return False
-    start, size, count = _ELF.unpack_from(code)
-    if size != _SECTION.size or start + size * count > len(code):
-        return False
-    sections = [_SECTION.unpack_from(code, start + size * k) for k in range(count)]
-    whole = all(kind == _NOBITS or at + length <= len(code) for kind, at, length in sections)
-    return whole and symbol.encode() in code
+        loaded = _in_memory.get(name)
+        if loaded is None:
+            symbol = f"onepass_{name}"
+            code = disk.load(f"{name}.o")
+            if code is None or not is_whole(code, symbol):
+                code = _compiled(source, signature, name, symbol)
+            loaded = _in_memory[name] = Loaded(code, symbol, signature)
+        return loaded
 
 
-def _symbol(name: str) -> str:
-    """The kernel's own: all kernels are linked into one process."""
-    return f"onepass_{name}"
+def _compiled(source: str, signature: Signature, name: str, symbol: str) -> bytes:
+    from onepass.runtime import compiler
+
+    path = disk.save_text(f"{name}.py", source)
+    code = compiler.compiled(source, signature, symbol, path)
+    disk.save(f"{name}.o", code)
+    return code
 
 
-@cache
-def _linker() -> Any:
+def _linked(code: bytes) -> Any:
+    """An engine of LLVM's that holds the code in memory, until nobody refers to it."""
     from llvmlite import binding as llvm
 
     from onepass.runtime import processor
 
     here = processor.target().create_target_machine(jit=True)
     # llvmlite's memory manager keeps code and its constants together; LLVM's may not.
-    return llvm.create_mcjit_compiler(llvm.parse_assembly(""), here, use_lmm=True)
-
-
-def _linked(code: bytes, symbol: str) -> int:
-    from llvmlite import binding as llvm
-
-    linker = _linker()
-    linker.add_object_file(llvm.ObjectFileRef.from_data(code))
-    linker.finalize_object()
-    return linker.get_function_address(symbol)
+    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), here, use_lmm=True)
+    engine.add_object_file(llvm.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return engine
 
 
 @cache

@@ -113,7 +113,8 @@ struct Recipe {
         gradients(made.attr("gradients").cast<std::vector<int64_t>>()),
         divisor(made.attr("divisor").cast<double>()),
         dtype(made.attr("dtype").cast<at::ScalarType>()) {
-    const py::object bound = made.attr("bound"), kernel = bound.attr("kernel");
+    const py::object bound = made.attr("bound");
+    kernel = bound.attr("kernel");
     entry = reinterpret_cast<Entry>(kernel.attr("address").cast<int64_t>());
     partials = kernel.attr("partials").cast<size_t>();
     turns = bound.attr("turns").cast<size_t>();
@@ -124,6 +125,7 @@ struct Recipe {
     std::memcpy(&frame[kernel.attr("last_number").cast<size_t>()], &scale, sizeof scale);
   }
 
+  py::object kernel;  // whose code is there as long as this is
   Entry entry;
   std::vector<int64_t> frame;
   std::vector<int64_t> operands, gradients;  // where each tensor's addresses stand in it, or -1
@@ -141,7 +143,9 @@ struct Call : torch::CustomClassHolder {
 
   // The last node that holds it may die in a thread of autograd's, or after Python.
   ~Call() override {
-    const py::handle held[] = {rest.release(), again.release(), gradients.release()};
+    const py::handle held[] = {
+        rest.release(), again.release(), gradients.release(),
+        recipe ? recipe->kernel.release() : py::handle()};
     if (Py_IsInitialized()) {
       const py::gil_scoped_acquire gil;
       for (const py::handle object : held) {

@@ -25,6 +25,7 @@ import torch
 from onepass.errors import EngineError, EngineWarning, warn
 from onepass.runtime import cache as disk
 from onepass.runtime import memory, threads
+from onepass.runtime.objects import is_whole
 from onepass.runtime.once import once
 
 _SOURCE = Path(__file__).with_name("native.cpp")
@@ -119,12 +120,7 @@ def _loaded() -> Any | None:
     if code is None:
         return None
     try:
-        with _as_file(code) as path:
-            loader = ExtensionFileLoader(_NAME, path)
-            spec = spec_from_loader(_NAME, loader)
-            assert spec is not None
-            module = module_from_spec(spec)
-            loader.exec_module(module)
+        module = _imported(code)
     except (ImportError, OSError) as error:
         where = f"{disk.folder()}/{_entry()}"
         why = f"{where} cannot be loaded ({error}); delete it, and run `onepass build`"
@@ -132,6 +128,18 @@ def _loaded() -> Any | None:
         return None
     _share_threads(module)
     module.use_memory(memory.like, memory.SMALLEST)
+    return module
+
+
+def _imported(code: bytes) -> Any:
+    if not is_whole(code, f"PyInit_{_NAME}"):
+        raise ImportError("it is damaged")
+    with _as_file(code) as path:
+        loader = ExtensionFileLoader(_NAME, path)
+        spec = spec_from_loader(_NAME, loader)
+        assert spec is not None
+        module = module_from_spec(spec)
+        loader.exec_module(module)
     return module
 
 
