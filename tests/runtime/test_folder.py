@@ -163,16 +163,17 @@ def test_a_write_that_fails_leaves_the_old_content(private, monkeypatch):
     assert [path.name for path in private.path.iterdir()] == ["a"]
 
 
-# Faults: every call of the system that a load or a store makes fails once
+# Faults: one call of the system, at a load or a store, does something else
 
 
 class Faulty:
-    """The module os, whose n-th call of the system fails."""
+    """The module os, with something else in place of its n-th call of the system."""
 
-    NAMES = ("open", "stat", "fstat", "fdopen", "fsync", "replace", "unlink", "mkdir")
+    NAMES = ("open", "stat", "fstat", "fdopen", "fsync", "replace", "unlink", "mkdir", "utime")
 
-    def __init__(self, at, number):
-        self.left, self.number, self.failed = at, number, None
+    def __init__(self, at, instead):
+        self.left, self.instead, self.reached = at, instead, None
+        self.supports_fd = os.supports_fd
 
     def __getattr__(self, name):
         attribute = getattr(os, name)
@@ -181,31 +182,127 @@ class Faulty:
 
         def call(*arguments, **named):
             self.left -= 1
-            if self.left == -1:
-                self.failed = name
-                raise OSError(self.number, os.strerror(self.number))
-            return attribute(*arguments, **named)
+            if self.left != -1:
+                return attribute(*arguments, **named)
+            self.reached = name
+            return self.instead(name, lambda: attribute(*arguments, **named))
 
         return call
 
 
-@pytest.mark.parametrize("number", [5, 13, 24, 28, 116])  # EIO, EACCES, EMFILE, ENOSPC, ESTALE
-@pytest.mark.parametrize("at", range(14))
-def test_any_call_that_fails_costs_a_compilation_at_most(tmp_path, monkeypatch, at, number):
+@pytest.fixture
+def kept(tmp_path, monkeypatch):
+    """A folder with one entry, and beside it what a stranger might have in its place."""
     monkeypatch.setenv("ONEPASS_CACHE_DIR", str(tmp_path / "kernels"))
-    faulty = Faulty(at, number)
-    monkeypatch.setattr(folder, "os", faulty)
-    cache._opened.forget()
     said = []
     monkeypatch.setattr(cache, "_say", said.append)
+    cache._opened.forget()
+    assert cache.save("a", b"content")
+    cache._opened.forget()
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs" / "a").write_bytes(cache._digest("a", b"theirs") + b"theirs")
+    (tmp_path / "theirs" / "a").chmod(0o666)
+    yield tmp_path / "kernels"
+    cache._opened.forget()
+
+
+def assert_harmless(kept, monkeypatch, at, instead):
+    """A load and a store give the right bytes, or none, and what comes later is right again."""
+    faulty = Faulty(at, instead)
+    monkeypatch.setattr(folder, "os", faulty)
+    assert cache.load("a") in (b"content", None)
     cache.save("a", b"content")
     assert cache.load("a") in (b"content", None)
     monkeypatch.setattr(folder, "os", os)
-    assert len(said) <= 2
     cache._opened.forget()
-    assert cache.load("a") in (b"content", None)
+    return faulty.reached
+
+
+CALLS = range(20)  # more than a load, a store and a load make
+
+
+@pytest.mark.parametrize("number", [5, 13, 24, 28, 40, 116])  # EIO, EACCES, EMFILE, ENOSPC, ...
+@pytest.mark.parametrize("at", CALLS)
+def test_a_call_that_fails_costs_a_compilation_at_most(kept, monkeypatch, at, number):
+    def fails(name, call):
+        raise OSError(number, os.strerror(number))
+
+    reached = assert_harmless(kept, monkeypatch, at, fails)
     assert cache.save("a", b"again")
     assert cache.load("a") == b"again"
-    names = {path.name for path in (tmp_path / "kernels").iterdir()}
-    assert names == {"a"} or faulty.failed == "unlink"
-    cache._opened.forget()
+    assert {path.name for path in kept.iterdir()} == {"a"} or reached == "unlink"
+
+
+def another_file(kept, name, call):
+    if name != "open":
+        return call()
+    os.close(call())
+    return os.open(kept.parent / "theirs" / "a", os.O_RDONLY)
+
+
+def cut_off(kept, name, call):
+    result = call()
+    if name == "fdopen" and result.readable():
+        result.read(5)
+    return result
+
+
+LIES = {
+    "nothing is done": lambda kept, name, call: (
+        None if name in ("fsync", "replace", "unlink", "mkdir", "utime") else call()
+    ),
+    "another file is opened": another_file,
+    "another status is told": lambda kept, name, call: (
+        os.stat("/dev/null") if name in ("stat", "fstat") else call()
+    ),
+    "what is read is cut off": cut_off,
+    "it is done twice": lambda kept, name, call: (
+        (call(), call())[1] if name in ("fsync", "stat", "fstat", "utime") else call()
+    ),
+}
+
+
+@pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
+@pytest.mark.parametrize("at", CALLS)
+def test_a_call_that_lies_brings_nothing_strange(kept, monkeypatch, at, lie):
+    assert_harmless(kept, monkeypatch, at, lambda name, call: lie(kept, name, call))
+    cache.save("a", b"again")
+    assert cache.load("a") == b"again"
+
+
+def replaced_by(make):
+    def change(kept):
+        (kept / "a").unlink(missing_ok=True)
+        make(kept / "a")
+
+    return change
+
+
+def another_folder(kept):
+    kept.rename(kept.with_name("moved"))
+    kept.symlink_to("theirs")
+
+
+CHANGES = {
+    "the file is cut off": lambda kept: os.truncate(kept / "a", 3),
+    "the file is written anew": lambda kept: (kept / "a").write_bytes(bytes(100)),
+    "another entry's bytes": lambda kept: (kept / "a").write_bytes(
+        cache._digest("b", b"theirs") + b"theirs"
+    ),
+    "the file is gone": lambda kept: (kept / "a").unlink(),
+    "others may write the file": lambda kept: (kept / "a").chmod(0o666),
+    "others may write the folder": lambda kept: kept.chmod(0o777),
+    "the folder is replaced": another_folder,
+    **{f"the file becomes {kind}": replaced_by(make) for kind, make in KINDS.items()},
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("at", CALLS)
+def test_what_changes_between_two_calls_brings_nothing_strange(kept, monkeypatch, at, change):
+    def changed(name, call):
+        if (kept / "a").is_file():
+            change(kept)
+        return call()
+
+    assert_harmless(kept, monkeypatch, at, changed)
