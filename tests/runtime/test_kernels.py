@@ -22,7 +22,7 @@ def broken(monkeypatch):
     """A compiler that fails."""
 
     def fails(*_):
-        raise OSError("no room for code")
+        raise RuntimeError("no room for code")
 
     monkeypatch.setattr(kernels, "load", fails)
 
@@ -82,6 +82,25 @@ def test_a_kernel_that_was_made_before_still_runs(monkeypatch):
     after, said = recorded(loss, x, -x)
     assert torch.equal(before, after)
     assert not said
+
+
+@pytest.mark.parametrize("error", [OSError, MemoryError, RuntimeError, TypeError])
+def test_what_the_system_refused_once_is_asked_for_again(error, monkeypatch):
+    loss, x = fresh(5.0), torch.randn(5000)
+
+    def fails(*_):
+        raise error("not now")
+
+    with monkeypatch.context() as patch, onepass.engine("cpu"):
+        patch.setattr(kernels, "load", fails)
+        with pytest.raises(MemoryError if error is MemoryError else onepass.EngineError):
+            loss(x, -x)
+    with onepass.engine("cpu"):
+        if error in (OSError, MemoryError):
+            torch.testing.assert_close(loss(x, -x), 5 * F.l1_loss(x, -x))
+        else:  # the compiler's word is kept
+            with pytest.raises(onepass.EngineError, match="not now"):
+                loss(x, -x)
 
 
 def test_the_texts_of_losses_of_one_name_are_kept_apart():
@@ -171,6 +190,7 @@ import ctypes, torch
 from onepass import functional as F
 from onepass.define import Pointwise
 from onepass.pointwise.regression import huber_loss
+from onepass.runtime import kernels
 
 PAGE, RESERVED = 4096, 0x4022  # private, anonymous, without memory behind it
 system = ctypes.CDLL(None)
@@ -183,11 +203,14 @@ def reserved(pages):
     assert place != ctypes.c_void_p(-1).value, "there is no room for pages without memory"
     return place
 
+kept = []
+
 def huber():
+    kernels._in_memory.clear()
     loss = Pointwise(huber_loss.formula, huber_loss.domains)
     assert loss(*torch.arange(10_000.0).view(2, 5000)).item() == 4999.5
-    (kernel,) = loss.kernels.values()
-    return kernel.address
+    kept.extend(loss.kernels.values())
+    return kept[-1].address
 
 before = huber()
 above, far = reserved(4096), reserved(3 << 18)

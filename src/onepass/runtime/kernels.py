@@ -133,15 +133,25 @@ def made(loss: str, make: Callable[[], Loaded]) -> Loaded | EngineError:
 
     It is made in a thread of its own: what a signal handler raises meanwhile is the caller's, who
     asks again.
+
+    Raises: EngineError if the system failed, MemoryError; both may go better the next time.
     """
 
     def attempt() -> Loaded | EngineError:
         try:
             return make()
+        except MemoryError:
+            raise
+        except OSError as error:
+            raise _impossible(loss, error) from error
         except Exception as error:  # noqa: BLE001  # whatever a compiler may say
-            return EngineError(f"{loss}: its kernel cannot be made ({error})")
+            return _impossible(loss, error)
 
     return in_own_thread(attempt)
+
+
+def _impossible(loss: str, error: Exception) -> EngineError:
+    return EngineError(f"{loss}: its kernel cannot be made ({error})")
 
 
 def load(source: str, signature: Signature) -> Loaded:
