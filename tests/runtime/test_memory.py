@@ -194,6 +194,20 @@ def test_a_gradient_can_be_resized_as_torchs(size):
     assert again.fill_(1).sum() == 3 * MIB
 
 
+def test_a_gradient_in_shared_memory_is_not_written_again():
+    x = torch.randn(3 * MIB, requires_grad=True)
+    F.l1_loss(x, torch.zeros_like(x), reduction="sum").backward()
+    x.grad.share_memory_()
+    shared = x.grad.untyped_storage()._share_filename_cpu_()
+    received = torch.UntypedStorage._new_shared_filename_cpu(*shared)  # as in another process
+    seen = torch.empty(0).set_(received, 0, (3 * MIB,))
+    x.grad = None
+    for _ in range(2):
+        buffer(3 * MIB).fill_(7.0)
+    assert torch.equal(seen, torch.sign(x.detach()))
+    assert not any(storage.is_shared() for storage in memory._pool)
+
+
 def test_storages_that_were_shrunk_do_not_fill_the_pool():
     for _ in range(50):
         buffer().untyped_storage().resize_(0)

@@ -99,7 +99,11 @@ def _has_room(nbytes: int) -> bool:
 
 
 def _idle() -> list[int]:
-    """The places in the pool of storages to which nobody else refers, in C++ or in Python."""
+    """The places in the pool of storages to which nobody else refers, in C++ or in Python.
+
+    What was moved to shared memory is not the pool's any more: other processes may read it.
+    """
+    _pool[:] = [storage for storage in _pool if not storage.is_shared()]
     return [
         k
         for k in range(len(_pool))
