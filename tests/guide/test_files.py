@@ -378,7 +378,7 @@ class Armed:
 def test_nothing_pickled_is_loaded(tmp_path, monkeypatch, save, suffix):
     monkeypatch.chdir(tmp_path)
     path = tmp_path / f"x{suffix}"
-    save(path, np.array([Armed(), 1], dtype=object), allow_pickle=True)
+    save(path, np.array([Armed(), 1], dtype=object))
     assert_refused(path, "Python objects, which only pickle could load")
     assert not (tmp_path / "armed").exists()
 
