@@ -21,6 +21,9 @@ from onepass.cli import building, data, losses, trials
 from onepass.cli.output import fail
 from onepass.errors import OnepassError
 
+# a command line that is not understood: typer's own error, or that of the click it stands on
+_UsageError: Any = typer.BadParameter.__base__
+
 
 class _Commands(TyperGroup):
     """Commands that end in one line on the error stream where the input is at fault."""
@@ -34,7 +37,7 @@ class _Commands(TyperGroup):
             fail(error, code=1)
         except OnepassError as error:
             fail(error, code=2)
-        except typer.TyperException as error:
+        except _UsageError as error:
             said = error.format_message().removesuffix(".")
             fail(f"{said}{'' if said.endswith('?') else '.'} See {_path(error)} --help", code=2)
         except OSError as error:
@@ -44,7 +47,7 @@ class _Commands(TyperGroup):
         sys.exit(status)
 
 
-def _path(error: typer.TyperException) -> str:
+def _path(error: Exception) -> str:
     """The command that was not understood."""
     context = getattr(error, "ctx", None)
     return context.command_path if context else "onepass"

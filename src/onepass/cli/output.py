@@ -99,9 +99,11 @@ def _cell(value: Any) -> str:
 def progress(total: int | None) -> Iterator[Advance]:
     """A bar on the error stream, if that is a terminal, for so many rows or losses."""
     console = Terminal(stderr=True)
+    if not console.is_terminal:  # an older rich, told to be quiet, prints an empty line
+        yield lambda done: None
+        return
     columns = SpinnerColumn(), BarColumn(24), MofNCompleteColumn(), TimeRemainingColumn()
-    quiet = not console.is_terminal
-    with Progress(*columns, console=console, transient=True, disable=quiet) as bar:
+    with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("", total=total)
         yield lambda done: bar.advance(task, done)
 
