@@ -6,14 +6,20 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 NATIVE := $(VENV)/.native
 TOOLS  := $(VENV)/.ready-tools
+OLDEST := .venv-lowest
+READY_OLDEST := $(OLDEST)/.ready
 PARALLEL := -n $(JOBS) --dist loadfile --max-worker-restart 0
-PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL := -m pip install --quiet --disable-pip-version-check
+PIP    := $(BIN)/python $(INSTALL)
+# the tests that call a dependency
+CALLING := tests/test_cli.py tests/test_functional.py tests/guide \
+	tests/runtime/test_cache.py tests/runtime/test_compiler.py tests/runtime/test_vectormath.py
 
 # Python keeps what it compiles, or would compile it again at every start.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all check bench bench-quick clean
+.PHONY: help demo test test-all test-lowest check bench bench-quick clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +32,11 @@ test: $(TOOLS) ## run the tests, without those that take long
 
 test-all: $(TOOLS) ## run all tests: mutants, every option against torch, every property
 	$(BIN)/python -m pytest $(PARALLEL)
+
+# what old packages stand on may call them deprecated
+test-lowest: $(READY_OLDEST) ## run the tests that call dependencies, with the oldest allowed
+	$(OLDEST)/bin/python -m pytest $(PARALLEL) -m 'not slow' -W ignore::DeprecationWarning \
+		$(CALLING)
 
 check: $(TOOLS) ## format, lint, types, import contracts, dependencies
 	$(BIN)/ruff format --check .
@@ -42,7 +53,7 @@ bench-quick: $(NATIVE) ## a look in under two minutes; nothing to quote
 	$(BIN)/python -m benchmarks run --quick
 
 clean: ## remove builds, caches and the environment
-	rm -rf $(VENV) build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(OLDEST) build dist .hypothesis .import_linter_cache .pytest_cache .ruff_cache
 	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --no-compile: Python compiles what is imported, a third of what is installed
@@ -55,6 +66,12 @@ $(READY): pyproject.toml constraints.txt
 $(TOOLS): $(READY)
 	$(PIP) --upgrade 'pip>=25.1'
 	$(PIP) -c constraints.txt --group test --group check
+	@touch $@
+
+$(READY_OLDEST): pyproject.toml constraints.txt constraints-lowest.txt
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python $(INSTALL) --no-compile -c constraints-lowest.txt -e '.[demo,guide]'
+	$(OLDEST)/bin/python $(INSTALL) -c constraints.txt hypothesis pytest pytest-xdist
 	@touch $@
 
 # without a compiler everything works, and small calls take longer
