@@ -3,6 +3,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import pkgutil
 import sys
 import zipfile
 from datetime import date, datetime, timedelta
@@ -35,20 +36,24 @@ def write(tmp_path, score):
     def write(suffix):
         path = tmp_path / f"data{suffix}"
         columns = {"score": score, "label": np.arange(ROWS) % 3}
-        table = pd.DataFrame(columns)
-        writers = {
-            ".csv": lambda: table.to_csv(path, index=False),
-            ".tsv": lambda: table.to_csv(path, index=False, sep="\t"),
-            ".parquet": lambda: table.to_parquet(path, row_group_size=30),
-            ".npz": lambda: np.savez_compressed(path, **columns),
-            ".safetensors": lambda: save_file(
-                {name: torch.from_numpy(column) for name, column in columns.items()}, path
-            ),
-        }
-        writers[suffix]()
+        save_columns(path, columns)
         return path
 
     return write
+
+
+def save_columns(path, columns):
+    table = pd.DataFrame(columns)
+    writers = {
+        ".csv": lambda: table.to_csv(path, index=False),
+        ".tsv": lambda: table.to_csv(path, index=False, sep="\t"),
+        ".parquet": lambda: table.to_parquet(path, row_group_size=30),
+        ".npz": lambda: np.savez_compressed(path, **columns),
+        ".safetensors": lambda: save_file(
+            {name: torch.from_numpy(column) for name, column in columns.items()}, path
+        ),
+    }
+    writers[path.suffix]()
 
 
 def column(path, name=None):
@@ -335,6 +340,36 @@ def test_groups_are_named_by_values(tmp_path):
     found = read([city, block], 9)
     assert files.labels(city, found[city]) == ["Oslo", None, "Rome"]
     assert files.labels(block, found[block]) == [1, 2, None]
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npz", ".safetensors"])
+def test_a_file_is_opened_as_often_for_many_columns_as_for_two(tmp_path, monkeypatch, suffix):
+    opened = []
+    for module, name in (("zipfile", "ZipFile"), ("pandas", "read_csv"),
+                         ("pyarrow.parquet", "ParquetFile"), ("safetensors", "safe_open")):  # fmt: skip
+        monkeypatch.setattr(f"{module}.{name}", counting(f"{module}.{name}", opened))
+    counts = []
+    for width in (2, 300):
+        columns = {f"c{place}": np.arange(5.0) for place in range(width)}
+        path = tmp_path / f"{width}{suffix}"
+        save_columns(path, columns)
+        opened.clear()
+        wanted = open_file(path).columns("c*")
+        (block,) = blocks(wanted, files.rows_within(wanted, 1 << 20))
+        np.testing.assert_array_equal(Stack(tuple(wanted)).tensor(block)[:, -1], np.arange(5))
+        counts.append(len(opened))
+    assert counts[0] == counts[1] > 0
+
+
+def counting(path, calls):
+    """What the path names, which adds to `calls` whenever it is called."""
+    found = pkgutil.resolve_name(path)
+
+    def counted(*arguments, **options):
+        calls.append(path)
+        return found(*arguments, **options)
+
+    return counted
 
 
 # --- files that mean harm ----------------------------------------------------------------------

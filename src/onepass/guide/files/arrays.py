@@ -30,10 +30,9 @@ class Npy(File):
     def _names(self) -> list[str]:
         return [self.path.stem]
 
-    def _rows(self, name: str) -> int:
-        del name  # there is one
+    def _rows(self, names: Sequence[str]) -> Sequence[int]:
         with self.path.open("rb") as file:
-            return self._header(file).shape[0]
+            return [self._header(file).shape[0]] * len(names)
 
     def _blocks(self, names: Sequence[str], rows: int) -> Iterator[Block]:
         del names
@@ -55,13 +54,18 @@ class Npz(File):
         with zipfile.ZipFile(self.path) as archive:
             return [name.removesuffix(".npy") for name in archive.namelist()]
 
-    def _rows(self, name: str) -> int:
-        with zipfile.ZipFile(self.path) as archive, _member(archive, name) as (_, header):
-            return header.shape[0]
+    def _rows(self, names: Sequence[str]) -> Sequence[int]:
+        with zipfile.ZipFile(self.path) as archive:
+            return [_length(archive, name) for name in names]
 
     def _blocks(self, names: Sequence[str], rows: int) -> Iterator[Block]:
         with zipfile.ZipFile(self.path) as archive:
             yield from zip(*(_unpacked(archive, name, rows) for name in names), strict=True)
+
+
+def _length(archive: zipfile.ZipFile, name: str) -> int:
+    with _member(archive, name) as (_, header):
+        return header.shape[0]
 
 
 def _unpacked(archive: zipfile.ZipFile, name: str, rows: int) -> Iterator[Array]:
@@ -76,7 +80,7 @@ def _unpacked(archive: zipfile.ZipFile, name: str, rows: int) -> Iterator[Array]
 
 @contextmanager
 def _member(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[IO[bytes], Header]]:
-    member = archive.getinfo(name if name in archive.namelist() else f"{name}.npy")
+    member = archive.NameToInfo.get(name) or archive.getinfo(f"{name}.npy")
     if member.file_size > max(LARGE, GROWTH * member.compress_size):
         raise ValueError(
             f"{name!r} would grow from {member.compress_size} to {member.file_size} bytes"
@@ -94,14 +98,15 @@ class Safetensors(File):
         with self._opened() as file:
             return list(file.keys())
 
-    def _rows(self, name: str) -> int:
+    def _rows(self, names: Sequence[str]) -> Sequence[int]:
         with self._opened() as file:
-            shape = file.get_slice(name).get_shape()
-        _check_shape(shape, repr(name))
-        return shape[0]
+            shapes = {name: file.get_slice(name).get_shape() for name in names}
+        for name, shape in shapes.items():
+            _check_shape(shape, repr(name))
+        return [shape[0] for shape in shapes.values()]
 
     def _blocks(self, names: Sequence[str], rows: int) -> Iterator[Block]:
-        length = max(map(self._rows, names))
+        length = max(self._rows(names))
         for start in range(0, length, rows):
             with self._opened() as file:  # again: what was read stays in memory while it is open
                 yield tuple(file.get_slice(name)[start : start + rows] for name in names)

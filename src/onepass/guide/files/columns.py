@@ -22,9 +22,7 @@ def blocks(columns: Sequence[Column], rows: int) -> Iterator[dict[Column, Array]
     Raises FileError for columns of different lengths, without rows, or with nothing but nan.
     """
     known_rows(columns)
-    wanted: dict[File, list[Column]] = {}
-    for column in dict.fromkeys(columns):
-        wanted.setdefault(column.file, []).append(column)
+    wanted = _by_file(columns)
     streams = [file.blocks([c.name for c in found], rows) for file, found in wanted.items()]
     order = [column for found in wanted.values() for column in found]
     missing = set(order)  # columns that have held only nan so far
@@ -58,12 +56,24 @@ def _refuse(missing: Sequence[Column]) -> None:
 
 def known_rows(columns: Sequence[Column]) -> int | None:
     """How many rows the columns have, if a file says so. Raises FileError if two differ."""
-    rows = {column: column.file.rows(column.name) for column in columns}
+    rows = {
+        column: count
+        for file, found in _by_file(columns).items()
+        for column, count in zip(found, file.rows([c.name for c in found]), strict=True)
+    }
     known = {column: count for column, count in rows.items() if count is not None}
     if len(set(known.values())) > 1:
         lengths = ", ".join(f"{column} {count}" for column, count in known.items())
         raise FileError(f"columns differ in length: {lengths}")
     return next(iter(known.values()), None)
+
+
+def _by_file(columns: Sequence[Column]) -> dict[File, list[Column]]:
+    """The columns of each file, each once."""
+    found: dict[File, list[Column]] = {}
+    for column in dict.fromkeys(columns):
+        found.setdefault(column.file, []).append(column)
+    return found
 
 
 @dataclass(frozen=True)

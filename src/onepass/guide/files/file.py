@@ -31,6 +31,7 @@ class File(ABC):
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._lengths: dict[str, int | None] = {}
 
     @cached_property
     def names(self) -> list[str]:
@@ -38,10 +39,13 @@ class File(ABC):
         with self._reading():
             return self._names()
 
-    def rows(self, name: str) -> int | None:
-        """How many rows a column has; None where only reading it tells."""
-        with self._reading():
-            return self._rows(name)
+    def rows(self, names: Sequence[str]) -> Sequence[int | None]:
+        """How many rows each column has; None where only reading it tells."""
+        unknown = [name for name in names if name not in self._lengths]
+        if unknown:
+            with self._reading():
+                self._lengths |= zip(unknown, self._rows(unknown), strict=True)
+        return [self._lengths[name] for name in names]
 
     def blocks(self, names: Sequence[str], rows: int) -> Iterator[Block]:
         """Blocks of `rows` rows of these columns, the last one shorter."""
@@ -87,7 +91,7 @@ class File(ABC):
     def _names(self) -> list[str]: ...
 
     @abstractmethod
-    def _rows(self, name: str) -> int | None: ...
+    def _rows(self, names: Sequence[str]) -> Sequence[int | None]: ...
 
     @abstractmethod
     def _blocks(self, names: Sequence[str], rows: int) -> Iterator[Block]: ...

@@ -24,7 +24,8 @@ class Csv(File):
     kind = "CSV"
 
     def _names(self) -> list[str]:
-        names = [str(name).strip() for name in self._read(nrows=0).columns]
+        read = self._read(nrows=1)  # of no rows, pandas takes longer
+        names = [str(name).strip() for name in read.columns]
         places = [str(place) for place in range(len(names))]  # as a table without names is written
         if all(map(is_number, names)) and names != places:
             raise FileError(
@@ -32,8 +33,8 @@ class Csv(File):
             )
         return names
 
-    def _rows(self, name: str) -> None:
-        return None
+    def _rows(self, names: Sequence[str]) -> Sequence[None]:
+        return [None] * len(names)
 
     def _blocks(self, names: Sequence[str], rows: int) -> Iterator[Block]:
         # All columns: of a few, pandas would not say that a row has more fields than names.
@@ -45,8 +46,13 @@ class Csv(File):
         counted = isinstance(chunk.index, library("pandas").RangeIndex)
         if not counted:  # pandas has taken the first fields for the names of the rows
             raise ValueError("its rows have more fields than its first line")
-        found = (chunk.iloc[:, self.names.index(name)] for name in names)
-        return tuple(np.array(column) for column in found)  # a view would keep the whole chunk
+        found = chunk.iloc[:, [self._places[name] for name in names]].items()
+        return tuple(np.array(column) for _, column in found)  # a view would keep the whole chunk
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        """Where each column stands; of several of one name, the first."""
+        return {name: place for place, name in reversed(list(enumerate(self.names)))}
 
     def _read(self, **options: Any) -> Any:
         pandas = library("pandas")
@@ -109,10 +115,9 @@ class Parquet(File):
         with self._opened() as file:
             return list(file.schema_arrow.names)
 
-    def _rows(self, name: str) -> int:
-        del name  # all columns have as many
+    def _rows(self, names: Sequence[str]) -> Sequence[int]:
         with self._opened() as file:
-            return file.metadata.num_rows
+            return [file.metadata.num_rows] * len(names)
 
     def _blocks(self, names: Sequence[str], rows: int) -> Iterator[Block]:
         with self._opened() as file:
