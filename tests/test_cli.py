@@ -199,6 +199,13 @@ def test_commands_that_make_no_sense(arguments, says):
     assert_refused(*arguments, says=says)
 
 
+@pytest.mark.parametrize("digits", [400, 5000])
+@pytest.mark.parametrize("command", ["evaluate", "explain"])
+def test_an_option_of_many_digits_is_the_float_it_spells(houses, command, digits):
+    given = (command, "huber", houses, "--input", "estimate", "--target", "price", "--delta")
+    assert_refused(*given, "1" * digits, says="`delta` must be a positive finite number, > 0")
+
+
 # --- plot --------------------------------------------------------------------------------------
 
 

@@ -223,6 +223,49 @@ def test_csv_numbers_are_read_exactly(tmp_path):
     np.testing.assert_array_equal(tensor(tmp_path / "x.csv").numpy(), values)
 
 
+NINES, THIRD = "9" * 5000, "0." + "3" * 5000
+
+
+@pytest.mark.parametrize("cells", [
+    [NINES, f"-{NINES}", "1"],
+    ["1" * 400, "", "2"],
+    ["1" * 300, "-" + "2" * 21, "3"],
+    [THIRD, f"+{THIRD}", "-1e-5000"],
+    [NINES, "1.5", "1e400", "-inf", "", " 7 "],
+    ["9" * 20, "-1", "nan"],
+], ids=["whole", "past float64", "past int64", "fractions", "mixed", "past uint64"])  # fmt: skip
+def test_numbers_of_any_length_are_what_float_makes_of_them(tmp_path, cells):
+    lines = "".join(f"{cell},0\n" for cell in cells)
+    (tmp_path / "x.csv").write_text(f"x,y\n{lines}")
+    expected = [float(cell or "nan") for cell in cells]
+    np.testing.assert_array_equal(tensor(tmp_path / "x.csv", "x"), expected)
+    wanted = column(tmp_path / "x.csv", "x")
+    found = files.numbers_or_names(wanted, read([wanted], 9)[wanted])
+    np.testing.assert_array_equal(found, expected)
+    parts = [Stack((wanted,)).tensor(block) for block in blocks([wanted], 1)]
+    np.testing.assert_array_equal(torch.cat([part.double() for part in parts]), expected)
+
+
+@pytest.mark.parametrize("cells", [["1_000", "2"], ["１２", "3"], [NINES, "Oslo"], [NINES, "1_0"]])
+def test_what_only_python_calls_a_number_is_none(tmp_path, cells):
+    (tmp_path / "x.csv").write_text("x\n" + "\n".join(cells))
+    assert_refused(tmp_path / "x.csv", "not numeric")
+
+
+def test_what_is_missing_beside_a_long_number_is_missing(tmp_path):
+    (tmp_path / "x.csv").write_text(f"x;y\n1,5;{NINES}\n2,5;\nNA;Oslo\n{NINES};NA\n")
+    x, y = (column(tmp_path / "x.csv", name) for name in "xy")
+    found = read([x, y], 9)
+    np.testing.assert_array_equal(found[x], [1.5, 2.5, np.nan, np.inf])
+    assert files.labels(y, found[y]) == [NINES, None, "Oslo", None]
+
+
+def test_groups_named_by_long_numbers_stay_apart(tmp_path):
+    (tmp_path / "x.csv").write_text(f"x\n{10**30}\n{10**30 + 1}\n")
+    wanted = column(tmp_path / "x.csv")
+    assert files.labels(wanted, read([wanted], 9)[wanted]) == [10**30, 10**30 + 1]
+
+
 def test_text_is_refused_with_its_classes(tmp_path):
     (tmp_path / "x.csv").write_text("y\nno\nyes\nno\n")
     assert_refused(tmp_path / "x.csv", "not numeric", "'no'", "classes 0 to 1", "--classes no,yes")
@@ -345,9 +388,9 @@ def test_groups_are_named_by_values(tmp_path):
 @pytest.mark.parametrize("suffix", [".csv", ".parquet", ".npz", ".safetensors"])
 def test_a_file_is_opened_as_often_for_many_columns_as_for_two(tmp_path, monkeypatch, suffix):
     opened = []
-    for module, name in (("zipfile", "ZipFile"), ("pandas", "read_csv"),
-                         ("pyarrow.parquet", "ParquetFile"), ("safetensors", "safe_open")):  # fmt: skip
-        monkeypatch.setattr(f"{module}.{name}", counting(f"{module}.{name}", opened))
+    for opener in ("zipfile.ZipFile", "pandas.read_csv", "pyarrow.parquet.ParquetFile",
+                   "safetensors.safe_open"):  # fmt: skip
+        monkeypatch.setattr(opener, counting(opener, opened))
     counts = []
     for width in (2, 300):
         columns = {f"c{place}": np.arange(5.0) for place in range(width)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from onepass.guide.files import FILES, Column, File, Stack, open_file, read
 from onepass.guide.names import loss_named, parameters_of
 
 _WORDS = {"true": True, "false": False, "none": None}
+_INTEGERS = 1 << 63  # which are within 64 bits; larger ones are read as floats
 _REQUIRED = inspect.Parameter.empty
 ALL_ROWS = 1 << 31  # of the tensors that belong to all rows
 
@@ -202,8 +204,7 @@ def value(spelled: str) -> Any:
     if spelled.lower() in _WORDS:
         return _WORDS[spelled.lower()]
     for kind in (int, float):
-        try:
-            return kind(spelled)
-        except ValueError:
-            continue
+        with suppress(ValueError):
+            number = kind(spelled)
+            return number if abs(number) < _INTEGERS else float(spelled)
     return spelled

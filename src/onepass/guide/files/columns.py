@@ -123,6 +123,7 @@ def _places(column: Column, array: Array, classes: Sequence[str]) -> Tensor:
 
 
 def _tensor(column: Column, array: np.ndarray[Any, Any]) -> Tensor:
+    array = _of_integers(array)
     kind, size = array.dtype.kind, array.dtype.itemsize
     if kind in _TIMES:
         raise FileError(f"{column} is not numeric: it holds {_TIMES[kind]}; {_AS_NUMBERS}")
@@ -134,6 +135,13 @@ def _tensor(column: Column, array: np.ndarray[Any, Any]) -> Tensor:
         array = array.astype(np.float64)
     native = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
     return torch.from_numpy(native if native.flags.writeable else native.copy())
+
+
+def _of_integers(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Python's integers, which may exceed 64 bits, as float64; any other array as it is."""
+    if array.dtype.kind != "O" or any(type(value) not in (int, float) for value in array.flat):
+        return array
+    return np.array([float(str(value)) for value in array.flat]).reshape(array.shape)
 
 
 _AS_NUMBERS = "write the time since a fixed day as a number"
@@ -162,7 +170,10 @@ def _oddity(array: np.ndarray[Any, Any]) -> str:
 
 def numbers_or_names(column: Column, array: Array) -> Array:
     """The same, if its text names classes. Raises FileError for text that is to be numbers."""
-    if isinstance(array, Tensor) or array.dtype.kind not in "OU":
+    if isinstance(array, Tensor):
+        return array
+    array = _of_integers(array)
+    if array.dtype.kind not in "OU":
         return array
     names = {value for value in array.ravel().tolist() if isinstance(value, str)}
     numeric = sum(map(is_number, names))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
+from io import StringIO
 from typing import Any
 
 import numpy as np
@@ -47,7 +50,25 @@ class Csv(File):
         if not counted:  # pandas has taken the first fields for the names of the rows
             raise ValueError("its rows have more fields than its first line")
         found = chunk.iloc[:, [self._places[name] for name in names]].items()
-        return tuple(np.array(column) for _, column in found)  # a view would keep the whole chunk
+        arrays = (np.array(column) for _, column in found)  # a view would keep the whole chunk
+        return tuple(map(self._reread, arrays))
+
+    def _reread(self, array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """A column that pandas left as raw text for an integer longer than int() takes."""
+        most = sys.get_int_max_str_digits()
+        texts = array.tolist() if array.dtype.kind == "O" else []
+        if not most or not any(isinstance(text, str) and len(text) > most for text in texts):
+            return array
+        pandas = library("pandas")
+        written = pandas.Series(array).to_csv(index=False, header=False)
+        for dtype in ("float64", "str"):
+            with suppress(ValueError):
+                read = pandas.read_csv(
+                    StringIO(written), header=None, dtype=dtype, decimal=self._decimal,
+                    skipinitialspace=True, skip_blank_lines=False,
+                )  # fmt: skip
+                return np.array(read[0])
+        return array
 
     @cached_property
     def _places(self) -> dict[str, int]:
