@@ -1,4 +1,4 @@
-"""Every exception that onepass raises, and how it warns.
+"""Every exception that onepass raises, how it warns, and how it quotes what it was given.
 
     OnepassError
     ├── FormulaError      the author of a formula: what was written cannot be a pointwise formula
@@ -17,11 +17,13 @@ given, what is allowed and what to write instead.
 
 from __future__ import annotations
 
+import difflib
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 
 class OnepassError(Exception):
@@ -62,6 +64,36 @@ class EngineError(OnepassError, RuntimeError):
 
 class EngineWarning(RuntimeWarning):
     """An engine could not serve a call; the definition did. Said once per reason."""
+
+
+CLOSE = 200  # characters of names among which one is looked for that is spelled alike
+MANY = 2000  # of them, at most
+
+
+def shortened(text: str, length: int = 60) -> str:
+    """Text of at most so many characters: what is too long keeps both of its ends."""
+    if len(text) <= length:
+        return text
+    end = (length - 3) // 2
+    return f"{text[: length - 3 - end]}...{text[-end:]}"
+
+
+def quoted(thing: Any) -> str:
+    """A name or a value as it stands in a message: its repr, shortened."""
+    return shortened(repr(thing))
+
+
+def in_path(path: object) -> str:
+    """A path as it stands in a message: long ones lose their middle, not the file's name."""
+    return shortened(str(path), 300)
+
+
+def closest(name: str, known: Sequence[str], cutoff: float = 0.6) -> str | None:
+    """The known name that is spelled most alike; none for long ones, which take long to compare."""
+    if len(name) > CLOSE:
+        return None
+    short = [other for other in known[:MANY] if len(other) <= CLOSE]
+    return next(iter(difflib.get_close_matches(name, short, 1, cutoff)), None)
 
 
 _BETWEEN = ("onepass.", "torch.nn.modules.module")  # modules whose lines tell a caller nothing

@@ -19,7 +19,9 @@ from typer.core import TyperGroup
 import onepass
 from onepass.cli import building, data, losses, trials
 from onepass.cli.output import fail
-from onepass.errors import OnepassError
+from onepass.errors import OnepassError, in_path, shortened
+
+LONG = 300  # characters of what typer says, which quotes what it was given
 
 # a command line that is not understood: typer's own error, or that of the click it stands on
 _UsageError: Any = typer.BadParameter.__base__
@@ -38,10 +40,12 @@ class _Commands(TyperGroup):
         except OnepassError as error:
             fail(error, code=2)
         except _UsageError as error:
-            said = error.format_message().removesuffix(".")
+            said = shortened(error.format_message().removesuffix("."), LONG)
             fail(f"{said}{'' if said.endswith('?') else '.'} See {_path(error)} --help", code=2)
         except OSError as error:
-            fail(f"{error.filename}: {error.strerror}" if error.filename else error, code=2)
+            fail(
+                f"{in_path(error.filename)}: {error.strerror}" if error.filename else error, code=2
+            )
         except typer.Abort:
             fail("stopped", code=130)
         sys.exit(status)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from os.path import exists  # of a name that is too long, pathlib's raises an error
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from onepass.define import Pointwise, Rowwise
-from onepass.errors import FileError, ParameterError
+from onepass.errors import FileError, ParameterError, closest, quoted, shortened
 from onepass.guide.evaluate import Data
 from onepass.guide.files import FILES, Column, File, Stack, open_file, read
 from onepass.guide.names import loss_named, parameters_of
@@ -42,7 +42,7 @@ class Files:
         if self.table is not None:
             return self._open(str(self.table)).columns(given)
         path, _, name = given.rpartition(":")
-        if Path(given).exists() or not path:
+        if exists(given) or not path:
             return [self._open(given).only_column()]
         return self._open(path).columns(name)
 
@@ -50,13 +50,15 @@ class Files:
         """One column."""
         found = self.columns(given)
         if len(found) > 1:
-            raise ParameterError(f"{given!r} must name one column, and names {len(found)}")
+            raise ParameterError(f"{quoted(given)} must name one column, and names {len(found)}")
         return found[0]
 
     def _open(self, path: str) -> File:
-        no_file = not Path(path).exists() and Path(path).suffix.lower() not in FILES
+        no_file = not exists(path) and Path(path).suffix.lower() not in FILES
         if self.table is None and no_file:
-            raise FileError(f"{path!r} is no file: for columns of one file, give FILE after LOSS")
+            raise FileError(
+                f"{quoted(path)} is no file: for columns of one file, give FILE after LOSS"
+            )
         if path not in self.opened:
             self.opened[path] = open_file(path)
         return self.opened[path]
@@ -114,8 +116,8 @@ def _options_of(loss: Pointwise | Rowwise) -> list[str]:
 
 
 def _unknown(loss: Pointwise | Rowwise, given: str, options: Sequence[str]) -> str:
-    close = difflib.get_close_matches(given, [*loss.tensors, *options], 1)
-    hint = f" Did you mean {_spelled(close)}?" if close else ""
+    close = closest(given, [*loss.tensors, *options])
+    hint = f" Did you mean {_spelled([close])}?" if close else ""
     return (
         f"{loss.name} has no {_spelled([given])}; it takes {_spelled(loss.tensors)}, and may take "
         f"{_spelled(options)}.{hint}"
@@ -124,7 +126,7 @@ def _unknown(loss: Pointwise | Rowwise, given: str, options: Sequence[str]) -> s
 
 def _spelled(names: Sequence[str]) -> str:
     """As they stand on a command line."""
-    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+    return ", ".join(f"--{shortened(name.replace('_', '-'))}" for name in names)
 
 
 def tensors(
@@ -174,7 +176,9 @@ def extra(tokens: Sequence[str]) -> dict[str, list[str]]:
         elif found:
             found[next(reversed(found))].append(token)
         else:
-            raise ParameterError(f"what is {token!r}? Columns follow --input, --target and so on")
+            raise ParameterError(
+                f"what is {quoted(token)}? Columns follow --input, --target and so on"
+            )
     return found
 
 
@@ -182,7 +186,8 @@ def option(loss: Pointwise | Rowwise, name: str, spelled: Sequence[str]) -> Any:
     """What is chosen: a number, a flag, or for a weight numbers with commas between."""
     if len(spelled) > 1:
         raise ParameterError(
-            f"{_spelled([name])} takes one value; got {' '.join(spelled)}. FILE follows LOSS"
+            f"{_spelled([name])} takes one value; got {shortened(' '.join(spelled))}. FILE follows "
+            "LOSS"
         )
     rows = ("weight", *(loss.optional if isinstance(loss, Pointwise) else ()))
     if name in rows:
@@ -195,7 +200,7 @@ def _row(loss: Pointwise | Rowwise, name: str, spelled: str) -> Tensor:
         return torch.tensor([float(number) for number in spelled.split(",")], dtype=torch.float64)
     except ValueError:
         raise ParameterError(
-            f"{loss.name}: `{name}` must be numbers with commas between, got {spelled!r}"
+            f"{loss.name}: `{name}` must be numbers with commas between, got {quoted(spelled)}"
         ) from None
 
 

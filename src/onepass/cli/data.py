@@ -15,11 +15,11 @@ import onepass
 from onepass.cli import arguments
 from onepass.cli.losses import LossArgument, WidthOption
 from onepass.cli.output import JsonOption, Terminal, note, print_json, print_table, progress, say
-from onepass.errors import OnepassError, ParameterError
+from onepass.errors import OnepassError, ParameterError, in_path
 from onepass.guide.diagnose import Finding
 from onepass.guide.evaluate import evaluate as evaluated
 from onepass.guide.evaluate import weights_of_rows
-from onepass.guide.files import Column, known_rows, numbers_or_names, read, rows_within
+from onepass.guide.files import Column, known_rows, listed, numbers_or_names, read, rows_within
 from onepass.guide.plot import save
 from onepass.guide.recommend import table
 from onepass.runtime import keywords
@@ -110,7 +110,7 @@ def recommend(
 def _only_name(files: arguments.Files, path: Path) -> str:
     names = [column.name for column in files.columns("*")]
     if len(names) > 1:
-        raise ParameterError(f"give --target COLUMN: {path} has {', '.join(map(repr, names[:12]))}")
+        raise ParameterError(f"give --target COLUMN: {in_path(path)} has {listed(names)}")
     return names[0]
 
 

@@ -16,7 +16,7 @@ from rich.text import Text
 from onepass.cli import arguments
 from onepass.cli.output import JsonOption, Terminal, print_json, say
 from onepass.define import Pointwise, Rowwise, Within
-from onepass.errors import ParameterError
+from onepass.errors import ParameterError, quoted
 from onepass.formula.expression import CONSTANT, LEAVES, in_order
 from onepass.formula.operations import OPERATIONS
 from onepass.formula.program import program
@@ -79,7 +79,7 @@ def show(
     found = loss_named(loss)
     if source is not None:
         if source not in ("cpu", "eager"):
-            raise ParameterError(f"--source must be cpu or eager; got {source!r}")
+            raise ParameterError(f"--source must be cpu or eager; got {quoted(source)}")
         content = found.source(source)
         print_json({"loss": found.name, source: content}) if json else typer.echo(content)
         return

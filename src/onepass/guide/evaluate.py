@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from onepass.define import Pointwise, Rowwise
-from onepass.errors import FileError, OnepassError, ParameterError, ShapeError
+from onepass.errors import FileError, OnepassError, ParameterError, ShapeError, in_path
 from onepass.guide.files import Array, Column, Stack, blocks, labels, rows_within
 from onepass.guide.names import arguments_of, function_of, loss_named, parameters_of
 from onepass.runtime import reduce
@@ -265,9 +265,9 @@ def _written(path: Path | None, read: Sequence[Column]) -> Iterator[Callable[[Te
         yield lambda values: None
         return
     if path.suffix != ".npy":
-        raise ParameterError(f"the output must be an NPY file, name.npy; got {path}")
+        raise ParameterError(f"the output must be an NPY file, name.npy; got {in_path(path)}")
     if path.exists() and any(path.samefile(column.file.path) for column in read):
-        raise ParameterError(f"the output {path} is read: write to another file")
+        raise ParameterError(f"the output {in_path(path)} is read: write to another file")
     partial = path.with_name(f".{path.name}.{secrets.token_hex(8)}")  # no file is called so
     try:
         with partial.open("xb") as file:

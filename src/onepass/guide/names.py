@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from onepass import functional, nn
 from onepass.define import Pointwise, Rowwise, catalogue
-from onepass.errors import ParameterError
+from onepass.errors import ParameterError, closest, quoted
 from onepass.runtime import keywords
 
 _HOMES = ("onepass.", "torch.nn.")  # modules whose functions and classes are losses by their name
@@ -68,20 +67,20 @@ def loss_named(thing: Any) -> Pointwise | Rowwise:
     close = _ELSEWHERE.get(nn._plain(name)) or _closest(nn._plain(name), known)
     if close:
         raise ParameterError(
-            f"there is no loss {thing!r:.60}. Did you mean {close!r}? `onepass list` and "
+            f"there is no loss {quoted(thing)}. Did you mean {close!r}? `onepass list` and "
             "onepass.catalogue() have all."
         )
     raise ParameterError(
-        f"there is no loss {thing!r:.60}; `loss` must be one of {', '.join(losses)}, or a "
+        f"there is no loss {quoted(thing)}; `loss` must be one of {', '.join(losses)}, or a "
         "function or class of one of them."
     )
 
 
 def _closest(name: str, known: Mapping[str, Pointwise | Rowwise]) -> str | None:
     """What is spelled alike, or the only one that begins with the name."""
-    close = difflib.get_close_matches(name, known, 1)
+    close = closest(name, list(known))
     begin = {loss.name for alias, loss in known.items() if name and alias.startswith(name)}
-    return known[close[0]].name if close else begin.pop() if len(begin) == 1 else None
+    return known[close].name if close else begin.pop() if len(begin) == 1 else None
 
 
 def _name_of(thing: Any) -> str:

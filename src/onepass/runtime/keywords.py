@@ -5,7 +5,6 @@ A number may be anything that torch takes for one: Python's, numpy's, or a tenso
 
 from __future__ import annotations
 
-import difflib
 import math
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
@@ -14,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onepass.errors import ParameterError, warn
+from onepass.errors import ParameterError, closest, quoted, shortened, warn
 from onepass.formula.domain import Domain
 
 REDUCTIONS = ("none", "mean", "sum", "batchmean")
@@ -29,11 +28,11 @@ def reduction(loss: str, given: Any) -> str:
         present = _DEPRECATED[given]
         warn(f"reduction='{given}' is deprecated, please use reduction='{present}' instead.")
         return present
-    close = difflib.get_close_matches(str(given).lower(), REDUCTIONS, 1, 0.4)
-    close = ["mean"] if str(given).lower() in ("avg", "average") else close
-    hint = f" Did you mean {close[0]!r}?" if close else ""
+    close = closest(str(given).lower(), REDUCTIONS, 0.4)
+    close = "mean" if str(given).lower() in ("avg", "average") else close
+    hint = f" Did you mean {close!r}?" if close else ""
     raise ParameterError(
-        f"{loss}: {given!r} is not a valid value for reduction: `reduction` must be one of "
+        f"{loss}: {quoted(given)} is not a valid value for reduction: `reduction` must be one of "
         f"{', '.join(map(repr, REDUCTIONS))}.{hint}"
     )
 
@@ -47,7 +46,7 @@ def parameter(loss: str, name: str, given: Any, domain: Domain) -> float:
             f"It is one number for all elements{_number_hint(name, given)}."
         )
     if not domain.contains(value):
-        raise ParameterError(f"{loss}: `{name}` must be {domain}; got {value!r}.")
+        raise ParameterError(f"{loss}: `{name}` must be {domain}; got {quoted(value)}.")
     return value
 
 
@@ -77,10 +76,10 @@ def unknown(loss: str, given: Mapping[str, Any], known: Sequence[str]) -> None:
     """Refuse keywords that the loss does not have."""
     for name in given:
         if name not in known:
-            close = difflib.get_close_matches(name, known, 1)
-            hint = f" Did you mean `{close[0]}`?" if close else ""
+            close = closest(name, known)
+            hint = f" Did you mean `{close}`?" if close else ""
             raise ParameterError(
-                f"{loss}: there is no `{name}`; it takes {', '.join(known)}.{hint}"
+                f"{loss}: there is no `{shortened(name)}`; it takes {', '.join(known)}.{hint}"
             )
 
 
@@ -117,7 +116,7 @@ def _described(given: Any) -> str:
     if shape is not None:
         return f"{type(given).__name__} of shape {tuple(shape)}"
     shown = " ".join(repr(given).split())
-    return f"{type(given).__name__}: {shown:.60}"
+    return f"{type(given).__name__}: {shortened(shown)}"
 
 
 def _number_hint(name: str, given: Any) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onepass.errors import DtypeError, ParameterError
+from onepass.errors import DtypeError, ParameterError, quoted
 from onepass.runtime import checks, circumstances, sharded
 from onepass.runtime.call import Call, RowCall
 from onepass.runtime.operands import is_data
@@ -168,7 +168,7 @@ def _checked_normalizer(loss: str, normalizer: Any, reduction: str) -> float | T
     if not number >= 0:
         raise ParameterError(
             f"{loss}: `normalizer` must be a number that is not negative, or a tensor of one; got "
-            f"{type(normalizer).__name__}: {normalizer!r:.60}."
+            f"{type(normalizer).__name__}: {quoted(normalizer)}."
         )
     return normalizer
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 
-from onepass.errors import ParameterError
+from onepass.errors import ParameterError, quoted
 from onepass.guide.diagnose.batch import Batch
 from onepass.guide.explain import parts, picture, table
 from onepass.guide.explain.parts import TOPS, Element, Group, Robust, Spread
@@ -127,7 +127,9 @@ def explain(loss: Any, *tensors: Any, **options: Any) -> Explanation:
 
 def _refuse_width(of: str, given: str) -> None:
     if given not in SIZES:
-        raise ParameterError(f"{of}: `width` must be one of {', '.join(SIZES)}; got {given!r:.60}.")
+        raise ParameterError(
+            f"{of}: `width` must be one of {', '.join(SIZES)}; got {quoted(given)}."
+        )
 
 
 def _plain(thing: Any) -> Any:

@@ -16,7 +16,7 @@ import stat
 from collections.abc import Mapping
 from pathlib import Path
 
-from onepass.errors import FileError
+from onepass.errors import FileError, in_path, quoted
 from onepass.guide.files.arrays import Npy, Npz, Safetensors
 from onepass.guide.files.columns import (
     Stack,
@@ -27,7 +27,7 @@ from onepass.guide.files.columns import (
     read,
     rows_within,
 )
-from onepass.guide.files.file import Array, Column, File
+from onepass.guide.files.file import Array, Column, File, listed
 from onepass.guide.files.tables import Csv, Parquet
 
 __all__ = [
@@ -39,6 +39,7 @@ __all__ = [
     "blocks",
     "known_rows",
     "labels",
+    "listed",
     "numbers_or_names",
     "open_file",
     "read",
@@ -58,22 +59,22 @@ PICKLED = (".bin", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
 
 def open_file(path: Path | str) -> File:
     """The columns of a file, whose suffix says what it is. Raises FileError."""
-    path = Path(path)
+    path, shown = Path(path), in_path(path)
     try:
         status = path.stat()
     except OSError as error:
-        raise FileError(f"{path}: {error.strerror}") from error
+        raise FileError(f"{shown}: {error.strerror}") from error
     if not stat.S_ISREG(status.st_mode):
         kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
-        raise FileError(f"{path} is {kind}")
+        raise FileError(f"{shown} is {kind}")
     suffix = path.suffix.lower()
     if suffix in PICKLED:
         raise FileError(
-            f"{path} may be pickled, and to read that is to run what is in it: write the tensors "
+            f"{shown} may be pickled, and to read that is to run what is in it: write the tensors "
             "with safetensors.torch.save_file"
         )
     if suffix not in FILES:
-        raise FileError(f"{path}: a file must end in {', '.join(FILES)}; got {suffix!r}")
+        raise FileError(f"{shown}: a file must end in {', '.join(FILES)}; got {quoted(suffix)}")
     if not status.st_size:
-        raise FileError(f"{path} is empty")
+        raise FileError(f"{shown} is empty")
     return FILES[suffix](path)

@@ -11,6 +11,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from onepass.errors import quoted
 from onepass.guide.files.file import Array, Block, File, library
 
 LARGE = 1 << 30  # bytes above which an unpacked array
@@ -83,10 +84,10 @@ def _member(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[IO[bytes], He
     member = archive.NameToInfo.get(name) or archive.getinfo(f"{name}.npy")
     if member.file_size > max(LARGE, GROWTH * member.compress_size):
         raise ValueError(
-            f"{name!r} would grow from {member.compress_size} to {member.file_size} bytes"
+            f"{quoted(name)} would grow from {member.compress_size} to {member.file_size} bytes"
         )
     with archive.open(member) as file:
-        yield file, read_header(file, member.file_size, repr(name))
+        yield file, read_header(file, member.file_size, quoted(name))
 
 
 class Safetensors(File):
@@ -102,7 +103,7 @@ class Safetensors(File):
         with self._opened() as file:
             shapes = {name: file.get_slice(name).get_shape() for name in names}
         for name, shape in shapes.items():
-            _check_shape(shape, repr(name))
+            _check_shape(shape, quoted(name))
         return [shape[0] for shape in shapes.values()]
 
     def _blocks(self, names: Sequence[str], rows: int) -> Iterator[Block]:

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from onepass.errors import FileError
-from onepass.guide.files.file import SHOWN, Array, Column, File, is_number, listed
+from onepass.errors import FileError, quoted, shortened
+from onepass.guide.files.file import SHOWN, Array, Column, File, few, is_number, listed
 
 
 def blocks(columns: Sequence[Column], rows: int) -> Iterator[dict[Column, Array]]:
@@ -29,7 +29,7 @@ def blocks(columns: Sequence[Column], rows: int) -> Iterator[dict[Column, Array]
     for parts in zip_longest(*streams, fillvalue=()):
         arrays = [array for part in parts for array in part]
         if len(arrays) < len(order) or len(set(map(len, arrays))) > 1:
-            raise FileError(f"columns differ in length: {', '.join(map(str, order))}")
+            raise FileError(f"columns differ in length: {few(order)}")
         block = dict(zip(order, arrays, strict=True))
         missing = {column for column in missing if _all_nan(block[column])}
         yield block
@@ -63,8 +63,8 @@ def known_rows(columns: Sequence[Column]) -> int | None:
     }
     known = {column: count for column, count in rows.items() if count is not None}
     if len(set(known.values())) > 1:
-        lengths = ", ".join(f"{column} {count}" for column, count in known.items())
-        raise FileError(f"columns differ in length: {lengths}")
+        lengths = [f"{column} {count}" for column, count in known.items()]
+        raise FileError(f"columns differ in length: {few(lengths)}")
     return next(iter(known.values()), None)
 
 
@@ -93,7 +93,7 @@ class Stack:
             return parts[0]
         flat = [part.unsqueeze(-1) if part.dim() == 1 else part for part in parts]
         if len({part.shape[:-1] for part in flat}) > 1:
-            raise FileError(f"cannot stand side by side: {', '.join(map(str, self.columns))}")
+            raise FileError(f"cannot stand side by side: {few(self.columns)}")
         return torch.cat(flat, -1)
 
     def _numbers(self, column: Column, array: Array) -> Tensor:
@@ -118,7 +118,9 @@ def _places(column: Column, array: Array, classes: Sequence[str]) -> Tensor:
     names = list(map(str, labels(column, array)))
     strange = next((name for name in names if name not in places), None)
     if strange is not None:
-        raise FileError(f"{column} holds {strange!r}, but --classes lists only {listed(classes)}")
+        raise FileError(
+            f"{column} holds {quoted(strange)}, but --classes lists only {listed(classes)}"
+        )
     return torch.tensor([places[name] for name in names])
 
 
@@ -164,8 +166,10 @@ def _oddity(array: np.ndarray[Any, Any]) -> str:
     hints = [hint for spelling, hint in _SPELLINGS.items() if re.fullmatch(spelling, odd)]
     if not hints and 0 < len(names) <= SHOWN and not any(map(is_number, names)):
         places = f"0 to {len(names) - 1}"
-        hints = [f"to read it as classes {places} write --classes {','.join(names)}"]
-    return "; ".join([f"it holds {odd!r:.60}", *hints[:1]])
+        hints = [
+            f"to read it as classes {places} write --classes {','.join(map(shortened, names))}"
+        ]
+    return "; ".join([f"it holds {quoted(odd)}", *hints[:1]])
 
 
 def numbers_or_names(column: Column, array: Array) -> Array:

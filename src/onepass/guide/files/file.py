@@ -6,7 +6,6 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cached_property
 from importlib import import_module
@@ -16,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 from torch import Tensor
 
-from onepass.errors import FileError
+from onepass.errors import FileError, closest, in_path, quoted, shortened
 
 Array = np.ndarray[Any, Any] | Tensor
 Block = tuple[Array, ...]  # an array for each column, all of the same rows
@@ -32,6 +31,9 @@ class File(ABC):
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lengths: dict[str, int | None] = {}
+
+    def __str__(self) -> str:
+        return in_path(self.path)
 
     @cached_property
     def names(self) -> list[str]:
@@ -58,20 +60,18 @@ class File(ABC):
             return [Column(self, name)]
         found = [Column(self, known) for known in self.names if fnmatchcase(known, name)]
         if not found:
-            raise FileError(f"{self.path} has no column {name!r}; {self._choice(name)}")
+            raise FileError(f"{self} has no column {quoted(name)}; {self._choice(name)}")
         return found
 
     def only_column(self) -> Column:
         """The column of a file that has one."""
         if len(self.names) != 1:
-            raise FileError(
-                f"{self.path} has the columns {listed(self.names)}: name one, {self.path}:COLUMN"
-            )
+            raise FileError(f"{self} has the columns {listed(self.names)}: name one, {self}:COLUMN")
         return Column(self, self.names[0])
 
     def _choice(self, name: str) -> str:
-        close = get_close_matches(name, self.names, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
+        close = closest(name, self.names)
+        hint = f"; did you mean {close!r}?" if close else ""
         return f"it has {listed(self.names)}{hint}"
 
     @contextmanager
@@ -82,10 +82,8 @@ class File(ABC):
             raise
         except Exception as error:  # of whatever type a parser's errors are
             if isinstance(error, OSError) and error.strerror:  # the file may be what it should
-                raise FileError(f"{self.path}: {error.strerror}") from error
-            raise FileError(
-                f"{self.path} is not readable as {self.kind}: {one_line(error)}"
-            ) from error
+                raise FileError(f"{self}: {error.strerror}") from error
+            raise FileError(f"{self} is not readable as {self.kind}: {one_line(error)}") from error
 
     @abstractmethod
     def _names(self) -> list[str]: ...
@@ -105,7 +103,7 @@ class Column:
     name: str
 
     def __str__(self) -> str:
-        return f"column {self.name!r} of {self.file.path}"
+        return f"column {quoted(self.name)} of {self.file}"
 
 
 def is_number(value: Any) -> bool:
@@ -117,17 +115,22 @@ def is_number(value: Any) -> bool:
     return True
 
 
-def listed(names: Sequence[Any]) -> str:
-    """The first few names, and how many more there are."""
-    shown = ", ".join(map(repr, names[:SHOWN]))
-    more = len(names) - SHOWN
+def few(things: Sequence[Any]) -> str:
+    """The first few things, and how many more there are."""
+    shown = ", ".join(map(str, things[:SHOWN]))
+    more = len(things) - SHOWN
     return f"{shown} and {more} more" if more > 0 else shown
+
+
+def listed(names: Sequence[Any]) -> str:
+    """The first few names, quoted, and how many more there are."""
+    return few([*map(quoted, names[:SHOWN]), *names[SHOWN:]])
 
 
 def one_line(error: BaseException) -> str:
     """The first line of what an error says, or its kind if it says nothing."""
     lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__
+    return shortened(lines[0], 300) if lines else type(error).__name__
 
 
 def library(name: str) -> Any:

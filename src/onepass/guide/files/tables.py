@@ -32,7 +32,7 @@ class Csv(File):
         places = [str(place) for place in range(len(names))]  # as a table without names is written
         if all(map(is_number, names)) and names != places:
             raise FileError(
-                f"{self.path}: its first line must name the columns, and holds {listed(names)}"
+                f"{self}: its first line must name the columns, and holds {listed(names)}"
             )
         return names
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from onepass.errors import DtypeError, ParameterError
+from onepass.errors import DtypeError, ParameterError, in_path, quoted
 from onepass.guide.names import loss_named, settings_of
 from onepass.guide.plot import draw, surfaces
 from onepass.guide.plot.curves import MOST, Curve, curves_of, drawable
@@ -70,7 +70,7 @@ def plot(
     """
     if width not in draw.SIZES:
         raise ParameterError(
-            f"plot: `width` must be one of {', '.join(draw.SIZES)}; got {width!r:.60}."
+            f"plot: `width` must be one of {', '.join(draw.SIZES)}; got {quoted(width)}."
         )
     alternatives = _several(alternatives)
     if surface:
@@ -98,7 +98,7 @@ def save(figure: Figure, path: str | PathLike[str]) -> None:
     suffix = Path(path).suffix.lower()
     if suffix not in _UNDATED:
         raise ParameterError(
-            f"save: the path must end with one of {', '.join(_UNDATED)}; got {str(path)!r}."
+            f"save: the path must end with one of {', '.join(_UNDATED)}; got {in_path(path)}."
         )
     with rc_context({"svg.hashsalt": "onepass"}):  # the seed of the ids; only there can it be set
         figure.savefig(path, format=suffix[1:], metadata=_UNDATED[suffix], dpi=192)
@@ -148,7 +148,7 @@ def _numbers(residuals: Any) -> Tensor:
     except (TypeError, ValueError, RuntimeError) as error:
         raise DtypeError(
             f"plot: `residuals` must be a tensor, an array or a list of numbers; got "
-            f"{type(residuals).__name__}: {residuals!r:.60} ({error})."
+            f"{type(residuals).__name__}: {quoted(residuals)} ({error})."
         ) from None
     numbers = numbers.detach().to("cpu", torch.float64).flatten()
     numbers = numbers[numbers.isfinite()]

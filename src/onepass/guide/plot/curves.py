@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from onepass.define import REAL, Domain, Pointwise, Rowwise
-from onepass.errors import ParameterError
+from onepass.errors import ParameterError, quoted
 from onepass.guide.names import function_of, parameters_of
 from onepass.guide.plot.sections import Axis, Section, section_of
 from onepass.runtime import keywords
@@ -174,7 +174,7 @@ def _listed(loss: str, name: str, given: Any) -> tuple[Any, ...]:
     )
     if not values:
         raise ParameterError(
-            f"{loss}: `{name}` must be a value or a list of values to draw, got {given!r}."
+            f"{loss}: `{name}` must be a value or a list of values to draw, got {quoted(given)}."
         )
     return values
 

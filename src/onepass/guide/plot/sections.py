@@ -25,7 +25,7 @@ from onepass.define import (
     Rowwise,
     catalogue,
 )
-from onepass.errors import ParameterError
+from onepass.errors import ParameterError, quoted
 from onepass.runtime.dispatch import engine
 from onepass.testing import draw
 
@@ -157,7 +157,7 @@ def of_true_class(x: Tensor, settings: Settings) -> dict[str, Tensor]:
     classes = settings["classes"]
     if not isinstance(classes, int) or not 2 <= classes <= _MOST_CLASSES:
         raise ParameterError(
-            f"plot: `classes` must be an integer from 2 to {_MOST_CLASSES}; got {classes!r}."
+            f"plot: `classes` must be an integer from 2 to {_MOST_CLASSES}; got {quoted(classes)}."
         )
     input = torch.nn.functional.pad(x.unsqueeze(-1), (0, classes - 1))
     return {"input": input, "target": torch.zeros(x.shape, dtype=torch.int64)}

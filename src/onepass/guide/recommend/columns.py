@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from onepass.errors import DomainError, DtypeError, ShapeError
+from onepass.errors import DomainError, DtypeError, ShapeError, quoted
 
 WHOLE = 1 << 53  # from here on, every float64 is an integer
 LARGEST = 1e100  # in size
@@ -141,5 +141,5 @@ def _mixed(name: str, flat: NDArray[Any], place: int, found: NDArray[Any]) -> st
     types = ", ".join(sorted({type(thing).__name__ for thing in found}))
     return (
         f"recommend: `{name}` must hold only numbers or only strings; got {types}, such as "
-        f"{flat[place]!r:.40} at position {place}. Convert all of {name} to one of the two."
+        f"{quoted(flat[place])} at position {place}. Convert all of {name} to one of the two."
     )

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from onepass.errors import DomainError, DtypeError, ParameterError, ShapeError
+from onepass.errors import DomainError, DtypeError, ParameterError, ShapeError, quoted
 from onepass.guide.recommend.columns import WHOLE, Column, column
 
 Array = NDArray[np.float64]
@@ -70,7 +70,7 @@ def _numbers(name: str, thing: Any) -> Array:
     made = column(name, thing)
     if made.names:
         raise DtypeError(
-            f"recommend: `{name}` holds strings, such as {made.names[0]!r}; give numbers: "
+            f"recommend: `{name}` holds strings, such as {quoted(made.names[0])}; give numbers: "
             f"predictions, logits or embeddings."
         )
     return made.values
@@ -199,7 +199,7 @@ def _two(target: Column, parts: Sequence[Array]) -> Given:
         return _pairs("score pairs", target, [part.reshape(-1, 1) for part in parts])
     if target.names:
         raise DtypeError(
-            f"recommend: `target` holds strings, such as {target.names[0]!r}; a mean and a "
+            f"recommend: `target` holds strings, such as {quoted(target.names[0])}; a mean and a "
             f"variance belong to a target of numbers."
         )
     return _variance(target, first, second)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from onepass.errors import quoted
 from onepass.guide.recommend.families.counts import undecided
 from onepass.guide.recommend.rule import (
     Parameters,
@@ -74,8 +75,8 @@ def _form(signs: Signs, labels: Labels) -> Iterator[str]:
     """How to make class indices of the labels."""
     if signs.target.names:
         yield (
-            f"strings, such as {signs.target.names[0]!r}: write their places in sorted order, 0 to "
-            f"{labels.classes - 1}"
+            f"strings, such as {quoted(signs.target.names[0])}: write their places in sorted "
+            f"order, 0 to {labels.classes - 1}"
         )
     elif not labels.indices:
         yield "the labels are no indices: write 0, 1, ... in their order, with torch.unique"
