@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import pkgutil
+import subprocess
 import sys
 import zipfile
 from datetime import date, datetime, timedelta
@@ -505,6 +506,117 @@ def test_a_member_larger_than_it_says_is_refused(tmp_path):
     with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
         archive.writestr("x.npy", header((1 << 40,)) + bytes(100))
     assert_refused(tmp_path / "x.npz", "promises")
+
+
+def honest(make, **options):
+    return lambda path: pq.write_table(pa.table({"x": make()}), path, compression="zstd", **options)
+
+
+def repeated(text, rows):
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(rows, "i4")), pa.array([text]))
+
+
+BOMBS = {  # small files: how one is written, and what is read of it, or what is said
+    "a repeated text": (honest(lambda: repeated("a" * 4096, 1_000_000)), "1000000 a"),
+    "a wide text": (honest(lambda: repeated("a" * (1 << 20), 4096)), "4096 a"),
+    "texts in rows": (
+        honest(lambda: pa.ListArray.from_arrays([0, 300], repeated("a" * (1 << 20), 300))),
+        "holds rows of text: write a column for each",
+    ),
+    "one text": (honest(lambda: ["a" * (1 << 28)], use_dictionary=False), "it would grow from"),
+    "fields of text": (
+        honest(lambda: pa.StructArray.from_arrays([repeated("a" * 4096, 300_000)], ["y"])),
+        "is not numeric: write a column for each field",
+    ),
+    "many rows": (honest(lambda: np.ones(20_000_000), row_group_size=1 << 30), "1000000 1.0"),
+}  # fmt: skip
+READ = """
+import resource, sys
+import pyarrow as pa, pyarrow.parquet, pandas
+from onepass.errors import FileError
+from onepass.guide.files import open_file, read, rows_within
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+column = open_file(sys.argv[1]).only_column()
+try:
+    found = read([column], min(1_000_000, rows_within([column], 1 << 25)))[column]
+    print(len(found), str(found.flat[-1])[:3].rstrip("a") or "a")
+except FileError as error:
+    print(error)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before >> 10)
+print(pa.default_memory_pool().max_memory() >> 20)
+"""
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_a_small_parquet_file_takes_little_memory(tmp_path, kind):
+    write, expected = BOMBS[kind]
+    write(tmp_path / "x.parquet")
+    assert (tmp_path / "x.parquet").stat().st_size < 500_000
+    command = [sys.executable, "-c", READ, str(tmp_path / "x.parquet")]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    said, grown, asked = shown.splitlines()
+    assert expected in said
+    assert int(grown) < 200  # MiB
+    assert int(asked) < 200
+
+
+FLIP = """
+import pathlib, sys
+from onepass.errors import FileError
+from onepass.guide.files import open_file, read
+path = pathlib.Path(sys.argv[1])
+content = path.read_bytes()
+for place in range(len(content) - 8 - int.from_bytes(content[-8:-4], "little"), len(content)):
+    byte = (content[place] + 16) % 256  # of a list one more, of a number another
+    path.write_bytes(content[:place] + bytes([byte]) + content[place + 1 :])
+    try:
+        file = open_file(path)
+        read([column for name in file.names for column in file.columns(name)], 1000)
+    except FileError as error:
+        assert len(str(error).splitlines()) == 1
+print("done")
+"""
+
+
+def test_a_wrong_byte_in_a_footer_ends_no_program(tmp_path):
+    table = pa.table({"x": np.arange(9.0), "y": list("abc" * 3), "z": [[1.0, 2.0]] * 9})
+    pq.write_table(table, tmp_path / "x.parquet", store_schema=False)
+    command = [sys.executable, "-c", FLIP, str(tmp_path / "x.parquet")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr[-500:]) == (0, "done\n", "")
+
+
+def test_footers_have_no_longer_lists_than_bytes(write, monkeypatch):
+    path = write(".parquet")
+    given = []
+    opened = pq.ParquetFile
+    monkeypatch.setattr(pq, "ParquetFile", lambda *a, **o: given.append(o) or opened(*a, **o))
+    assert len(tensor(path)) == ROWS
+    size = path.stat().st_size
+    assert {o["thrift_container_size_limit"] for o in given} == {size}
+    assert {o["thrift_string_size_limit"] for o in given} == {size}
+
+
+def test_more_rows_than_a_file_has_bytes_for_are_refused(tmp_path):
+    pq.write_table(pa.table({"x": np.ones(1 << 25)}), tmp_path / "x.parquet", compression="zstd")
+    wanted = column(tmp_path / "x.parquet")
+    assert len(read([wanted], 1000)[wanted]) == 1000
+    with pytest.raises(FileError, match=r"would grow from .* ask for fewer rows"):
+        read([wanted], 1 << 31)
+
+
+@pytest.mark.parametrize("encoding", ["DELTA_LENGTH_BYTE_ARRAY", "PLAIN", None])
+def test_text_of_any_encoding_with_some_missing(tmp_path, encoding):
+    texts = ["b", None, "a", "ü", "", "b"] * 20
+    options = {"use_dictionary": False, "column_encoding": {"x": encoding}} if encoding else {}
+    table = pa.table({"x": texts, "x.y": ["c"] * 120})
+    if encoding:
+        table = table.select(["x"])
+    pq.write_table(table, tmp_path / "x.parquet", row_group_size=50, **options)
+    for name in table.column_names:
+        wanted = column(tmp_path / "x.parquet", name)
+        found = [part for block in blocks([wanted], 7) for part in block[wanted].tolist()]
+        assert found == table[name].to_pylist()
 
 
 SUFFIXES = (".npy", ".parquet", ".npz", ".safetensors", ".csv")

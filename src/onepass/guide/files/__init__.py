@@ -6,6 +6,7 @@ bytes that there are bear it out. Whatever is wrong with a file raises a FileErr
 
 file.py      what all files have in common
 tables.py    CSV and Parquet
+footer.py    what a Parquet file says before it is read
 arrays.py    NPY, NPZ and safetensors
 columns.py   columns of several files side by side, and tensors made of them
 """

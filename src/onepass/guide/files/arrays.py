@@ -12,7 +12,7 @@ from typing import IO, Any
 import numpy as np
 
 from onepass.errors import quoted
-from onepass.guide.files.file import Array, Block, File, library
+from onepass.guide.files.file import Array, Block, File, check_growth, library
 
 LARGE = 1 << 30  # bytes above which an unpacked array
 GROWTH = 100  # may not be this many times its packed size
@@ -82,10 +82,7 @@ def _unpacked(archive: zipfile.ZipFile, name: str, rows: int) -> Iterator[Array]
 @contextmanager
 def _member(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[IO[bytes], Header]]:
     member = archive.NameToInfo.get(name) or archive.getinfo(f"{name}.npy")
-    if member.file_size > max(LARGE, GROWTH * member.compress_size):
-        raise ValueError(
-            f"{quoted(name)} would grow from {member.compress_size} to {member.file_size} bytes"
-        )
+    check_growth(quoted(name), member.compress_size, member.file_size, LARGE, GROWTH)
     with archive.open(member) as file:
         yield file, read_header(file, member.file_size, quoted(name))
 

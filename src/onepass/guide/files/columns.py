@@ -13,7 +13,19 @@ import torch
 from torch import Tensor
 
 from onepass.errors import FileError, quoted, shortened
-from onepass.guide.files.file import SHOWN, Array, Column, File, few, is_number, listed
+from onepass.guide.files.file import (
+    SHOWN,
+    Array,
+    Column,
+    File,
+    check_growth,
+    few,
+    is_number,
+    listed,
+)
+from onepass.guide.files.footer import GROWTH, LARGE
+
+NUMBER = 8  # bytes of one
 
 
 def blocks(columns: Sequence[Column], rows: int) -> Iterator[dict[Column, Array]]:
@@ -37,10 +49,25 @@ def blocks(columns: Sequence[Column], rows: int) -> Iterator[dict[Column, Array]
 
 
 def read(columns: Sequence[Column], rows: int) -> dict[Column, Array]:
-    """The first `rows` rows of the columns, in memory. Raises FileError as `blocks` does."""
+    """The first `rows` rows of the columns, in memory.
+
+    Raises FileError as `blocks` does, and for far more numbers than a file has bytes.
+    """
+    for file, found in _by_file(columns).items():
+        _check_rows(file, found, rows)
     first = next(blocks(columns, rows))
     _refuse([column for column in first if _all_nan(first[column])])
     return first
+
+
+def _check_rows(file: File, columns: Sequence[Column], rows: int) -> None:
+    """Refuse rows that a file claims, and has not the bytes for."""
+    known = (count for count in file.rows([column.name for column in columns]) if count is not None)
+    unpacked = sum(min(rows, count) for count in known) * NUMBER
+    try:
+        check_growth(str(file), file.path.stat().st_size, unpacked, LARGE, GROWTH)
+    except ValueError as error:
+        raise FileError(f"{error}: ask for fewer rows") from None
 
 
 def rows_within(columns: Sequence[Column], size: int) -> int:

@@ -106,6 +106,12 @@ class Column:
         return f"column {quoted(self.name)} of {self.file}"
 
 
+def check_growth(name: str, packed: int, unpacked: int, large: int, growth: int) -> None:
+    """Refuse what is unpacked to more than so many bytes and so many times its packed size."""
+    if unpacked > max(large, growth * packed):
+        raise ValueError(f"{name} would grow from {packed} to {unpacked} bytes")
+
+
 def is_number(value: Any) -> bool:
     """Whether a value is a number, or text that spells one."""
     try:

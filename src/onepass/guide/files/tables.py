@@ -12,12 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from onepass.errors import FileError
+from onepass.errors import FileError, shortened
 from onepass.guide.files.file import Array, Block, File, is_number, library, listed
+from onepass.guide.files.footer import check_size, texts
 
 SEPARATORS = ",;\t|"
 CELLS = 1 << 20  # of a CSV to be parsed at once
 PAGES = 1 << 16  # bytes of a Parquet column to be read at once
+ROWS = 1 << 16  # of a Parquet file to be decoded at once
+ENTRIES = 1_000_000  # in a list of its footer
 HEAD = 1 << 20  # bytes within which the first line ends
 
 
@@ -142,19 +145,44 @@ class Parquet(File):
 
     def _blocks(self, names: Sequence[str], rows: int) -> Iterator[Block]:
         with self._opened() as file:
-            batches = file.iter_batches(batch_size=rows, columns=list(names))
+            metadata = file.metadata
+        check_size(metadata, self.path.stat().st_size)
+        blocks = self._batches(names, rows, metadata, texts(metadata, names))
+        try:
+            first = next(blocks, None)
+        except OSError:  # text in an encoding that pyarrow reads as it stands, or damage
+            blocks = self._batches(names, rows, metadata, [])
+            first = next(blocks, None)
+        if first is not None:
+            yield first
+        yield from blocks
+
+    def _batches(
+        self, names: Sequence[str], rows: int, metadata: Any, repeated: Sequence[str]
+    ) -> Iterator[Block]:
+        """Blocks of rows; a text that is repeated is held once in the columns at these paths."""
+        with self._opened(metadata=metadata, read_dictionary=repeated) as file:
+            batches = file.iter_batches(batch_size=min(rows, ROWS), columns=list(names))
             columns = ([batch.column(name) for name in names] for batch in batches)
             yield from recut((tuple(map(_array, found)) for found in columns), rows)
 
-    def _opened(self) -> Any:
+    def _opened(self, **options: Any) -> Any:
         # As pages, not whole columns, which by default are fetched before the first row.
-        opened = library("pyarrow.parquet").ParquetFile
-        return opened(self.path, pre_buffer=False, buffer_size=PAGES)
+        # A list in the footer has no more entries than the file has bytes, whatever its count says.
+        size = self.path.stat().st_size
+        return library("pyarrow.parquet").ParquetFile(
+            self.path, pre_buffer=False, buffer_size=PAGES, thrift_string_size_limit=size,
+            thrift_container_size_limit=min(size, ENTRIES), **options,
+        )  # fmt: skip
 
 
 def _array(column: Any) -> Array:
     """An arrow array as one of numpy's; lists become an axis."""
     types, kind = library("pyarrow").types, column.type
+    if types.is_dictionary(kind):
+        return _named(column)
+    if types.is_struct(kind) or types.is_map(kind):
+        raise ValueError(f"{shortened(str(kind))} is not numeric: write a column for each field")
     if types.is_decimal(kind):
         return column.cast("float64").to_numpy(zero_copy_only=False)
     fixed = types.is_fixed_size_list(kind)
@@ -167,6 +195,16 @@ def _array(column: Any) -> Array:
         raise ValueError(f"its lists are of different lengths or empty: {listed(sorted(lengths))}")
     inner = _array(column.flatten())
     return inner.reshape(len(column), lengths[0], *inner.shape[1:])
+
+
+def _named(column: Any) -> Array:
+    """The objects that a dictionary array stands for, each made once; None where one is missing."""
+    known = column.is_valid().to_numpy(zero_copy_only=False)
+    indices = column.indices.drop_null().to_numpy()
+    used, places = np.unique(indices, return_inverse=True)
+    found = np.full(len(column), None, object)
+    found[known] = column.dictionary.take(used).to_numpy(zero_copy_only=False)[places]
+    return found
 
 
 def recut(parts: Iterable[Block], rows: int) -> Iterator[Block]:
