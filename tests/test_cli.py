@@ -61,7 +61,7 @@ def houses(tmp_path):
         "weight": source.uniform(size=200),
         "sold": source.choice(["no", "yes"], 200),
     })  # fmt: skip
-    table.to_csv(tmp_path / "houses.csv", index=False)
+    table.round(6).to_csv(tmp_path / "houses.csv", index=False)  # every pandas reads them alike
     return tmp_path / "houses.csv"
 
 
