@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -73,7 +74,8 @@ def test_they_are_right_every_time(threads, tmp_path):
 
 
 LOOP = """
-import torch, onepass.functional as F
+import signal, torch, onepass.functional as F
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 x, y = torch.randn(4_000_000, requires_grad=True), torch.zeros(4_000_000)
 interrupted = 0
 while interrupted < 12:
@@ -93,6 +95,8 @@ print("interrupted", interrupted, flush=True)
 def test_every_interrupt_in_a_loop_of_large_losses_arrives():
     command = [sys.executable, "-W", "error", "-c", LOOP]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as loop:
+        watchdog = threading.Timer(120, loop.kill)
+        watchdog.start()
         try:
             for k in range(12):
                 assert loop.stdout.readline() == "ready\n"
@@ -100,6 +104,7 @@ def test_every_interrupt_in_a_loop_of_large_losses_arrives():
                 loop.send_signal(signal.SIGINT)
             assert loop.communicate(timeout=30)[0] == "interrupted 12\n"
         finally:
+            watchdog.cancel()
             loop.kill()
 
 
