@@ -185,7 +185,9 @@ def _linked(code: bytes) -> Any:
 
     here = processor.target().create_target_machine(jit=True)
     # llvmlite's memory manager keeps code and its constants together; LLVM's may not.
-    engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), here, use_lmm=True)
+    nothing = llvm.parse_assembly("")
+    engine = llvm.create_mcjit_compiler(nothing, here, use_lmm=True)
+    engine.remove_module(nothing)  # it would be compiled, which takes longer than all the rest
     engine.add_object_file(llvm.ObjectFileRef.from_data(code))
     engine.finalize_object()
     return engine
