@@ -176,6 +176,15 @@ def test_the_cap_is_a_part_of_the_containers_memory(tmp_path, monkeypatch):
     memory._most_kept.cache_clear()
 
 
+@pytest.mark.parametrize("group", ["0::/a slice of mine/b", "4:memory:/a slice/b", "1:cpu:/", ""])
+def test_control_groups_may_have_any_name(group, monkeypatch):
+    monkeypatch.setattr(memory.Path, "read_text", lambda _: f"{group}\n{group}\n" if group else "")
+    monkeypatch.setattr(memory, "_limit", lambda file: len(file.parts))
+    found = list(memory._limits())
+    assert found[0] == sys.maxsize
+    assert len(found) == 1 + 2 * (3 if "slice" in group else 0)
+
+
 @pytest.mark.parametrize("size", [0, 1, 5 * MIB, 50 * MIB])
 def test_a_gradient_can_be_resized_as_torchs(size):
     x = torch.randn(3 * MIB, requires_grad=True)

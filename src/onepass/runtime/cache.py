@@ -3,9 +3,9 @@
 Object code is loaded into the process, so nobody else may be able to put it there. The folder is
 resolved, checked and opened once; whatever its name means later, files are opened relative to that
 descriptor. At every load the folder and the file must still belong to the user, writable by nobody
-else, and the file must be a regular one that holds the digest of its name and its data. Whatever
-does not fit is made anew. A folder that cannot be used costs a compilation per process, and is said
-once. Beyond 256 MiB, what was not used for the longest time is removed.
+else, and the file must be a regular one that holds the digest of its name and its data. An entry
+that fails one of these checks is compiled again and replaced. Without a usable folder each process
+compiles its own kernels, and warns once. Above 256 MiB the least recently used entries are removed.
 """
 
 from __future__ import annotations

@@ -134,7 +134,7 @@ def _most_kept() -> int:
 def _limits() -> Iterator[int]:
     """The limits of this process's control groups, of either version."""
     try:
-        groups = Path("/proc/self/cgroup").read_text().split()
+        groups = Path("/proc/self/cgroup").read_text().splitlines()
     except OSError:
         groups = []
     yield sys.maxsize

@@ -37,7 +37,7 @@ class Once(Generic[P, T]):
             return self._made[arguments]
 
     def forget(self) -> None:
-        """Make it anew when it is next asked for."""
+        """Drop all kept results: the next call computes its result again."""
         with _lock:
             self._made.clear()
 
