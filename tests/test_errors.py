@@ -687,3 +687,14 @@ def test_after_an_error_everything_is_as_before(wrong):
     target = torch.randn(6000)
     F.l1_loss(x, target, reduction="sum").backward()
     assert torch.equal(x.grad, torch.sign(before - target))
+
+
+@pytest.mark.parametrize("size", [10**400, -(10**5000)], ids=["400 digits", "5,000 digits"])
+def test_integers_beyond_any_float_are_refused(size):
+    x = torch.randn(4)
+    with pytest.raises(
+        onepass.ParameterError, match=r"huber_loss: `delta` must be .* beyond any float"
+    ):
+        F.huber_loss(x, x, delta=size)
+    with pytest.raises(onepass.ParameterError, match="beyond any float"):
+        nn.SmoothL1Loss(beta=size)

@@ -6,6 +6,7 @@ A number may be anything that torch takes for one: Python's, numpy's, or a tenso
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -45,6 +46,8 @@ def parameter(loss: str, name: str, given: Any, domain: Domain) -> float:
             f"{loss}: `{name}` must be {domain}; got {_described(given)}. "
             f"It is one number for all elements{_number_hint(name, given)}."
         )
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        raise ParameterError(f"{loss}: `{name}` must be {domain}; got an int beyond any float.")
     if not domain.contains(value):
         raise ParameterError(f"{loss}: `{name}` must be {domain}; got {quoted(value)}.")
     return value
