@@ -4,6 +4,7 @@ import errno
 import io
 import os
 import pkgutil
+import re
 import subprocess
 import sys
 import zipfile
@@ -560,6 +561,45 @@ def test_a_small_parquet_file_takes_little_memory(tmp_path, kind):
     assert expected in said
     assert int(grown) < 200  # MiB
     assert int(asked) < 200
+
+
+NUMBER = rb"\x15([\x80-\xff]*[\x00-\x7f])"  # a field of a header, in thrift's compact protocol
+HEADER = re.compile(rb"PAR1\x15." + NUMBER * 2 + rb"." + NUMBER, re.DOTALL)
+CLAIMS = ("unpacked", "packed", "values")  # of a page, in their order
+LARGEST = b"\xfe\xff\xff\xff\x0f"  # 2^31 - 1
+
+
+@pytest.mark.parametrize("claim", CLAIMS)
+@pytest.mark.parametrize("column", [np.arange(3000) / 2, list("ab" * 1500)], ids=["float", "text"])
+@pytest.mark.parametrize("options", [{}, {"use_dictionary": False}], ids=["dictionary", "plain"])
+def test_a_page_takes_no_more_memory_than_its_file_whatever_it_claims(
+    tmp_path, claim, column, options
+):
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.table({"x": column}), path, compression="gzip", **options)
+    place = pq.ParquetFile(path).metadata.row_group(0).column(0)
+    end = 4 + place.total_compressed_size
+    content = path.read_bytes()
+    start, stop = HEADER.match(content).span(1 + CLAIMS.index(claim))
+    pages = (content[:start] + LARGEST + content[stop:])[:end]  # nothing behind them is moved
+    path.write_bytes(pages + content[end:])
+    command = [sys.executable, "-c", READ, str(path)]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    said, grown, _ = shown.splitlines()
+    assert "is not readable as Parquet" in said
+    assert int(grown) < 200  # MiB
+
+
+def test_rows_that_no_page_holds_are_missed(tmp_path):
+    path = tmp_path / "x.parquet"
+    options = {"row_group_size": 100, "use_dictionary": False, "compression": None}
+    pq.write_table(pa.table({"x": np.ones(300)}), path, **options)
+    content = path.read_bytes()
+    path.write_bytes(content[:5] + b"\x0a" + content[6:])  # a kind of page that there is not yet
+    with pytest.raises(FileError, match="100 of its 300 rows are missing"):
+        tensor(path)
+    wanted = column(path)
+    assert len(read([wanted], 100)[wanted]) == 100
 
 
 FLIP = """

@@ -17,7 +17,7 @@ T = TypeVar("T")
 _lock = threading.RLock()  # one for all: what is made may ask for other things that are made once
 
 
-class Once(Generic[P, T]):
+class once(Generic[P, T]):  # noqa: N801 - a decorator
     """A function whose result is kept, one for each set of arguments. What raises is not kept."""
 
     def __init__(self, make: Callable[P, T]) -> None:
@@ -40,9 +40,6 @@ class Once(Generic[P, T]):
         """Drop all kept results: the next call computes its result again."""
         with _lock:
             self._made.clear()
-
-
-once = Once
 
 
 def _unlock() -> None:

@@ -8,17 +8,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from functools import cached_property
 from io import StringIO
+from itertools import chain
 from typing import Any
 
 import numpy as np
 
 from onepass.errors import FileError, shortened
 from onepass.guide.files.file import Array, Block, File, is_number, library, listed
-from onepass.guide.files.footer import check_size, texts
+from onepass.guide.files.footer import LARGE, check_size, texts
 
 SEPARATORS = ",;\t|"
 CELLS = 1 << 20  # of a CSV to be parsed at once
-PAGES = 1 << 16  # bytes of a Parquet column to be read at once
+PAGES = 1 << 16  # bytes of a column of a large Parquet file to be read at once
 ROWS = 1 << 16  # of a Parquet file to be decoded at once
 ENTRIES = 1_000_000  # in a list of its footer
 HEAD = 1 << 20  # bytes within which the first line ends
@@ -154,8 +155,8 @@ class Parquet(File):
             blocks = self._batches(names, rows, metadata, [])
             first = next(blocks, None)
         if first is not None:
-            yield first
-        yield from blocks
+            blocks = chain([first], blocks)
+        yield from _checked(blocks, rows, metadata.num_rows)
 
     def _batches(
         self, names: Sequence[str], rows: int, metadata: Any, repeated: Sequence[str]
@@ -167,13 +168,26 @@ class Parquet(File):
             yield from recut((tuple(map(_array, found)) for found in columns), rows)
 
     def _opened(self, **options: Any) -> Any:
-        # As pages, not whole columns, which by default are fetched before the first row.
-        # A list in the footer has no more entries than the file has bytes, whatever its count says.
+        # Of a large file only pages are held, of a small one its columns: a page is then no longer
+        # than its column, whatever its header says. A list in the footer has no more entries than
+        # the file has bytes.
         size = self.path.stat().st_size
         return library("pyarrow.parquet").ParquetFile(
-            self.path, pre_buffer=False, buffer_size=PAGES, thrift_string_size_limit=size,
-            thrift_container_size_limit=min(size, ENTRIES), **options,
+            self.path, pre_buffer=False, buffer_size=PAGES if size > LARGE else 0,
+            thrift_container_size_limit=min(size, ENTRIES), thrift_string_size_limit=size,
+            **options,
         )  # fmt: skip
+
+
+def _checked(blocks: Iterable[Block], rows: int, total: int) -> Iterator[Block]:
+    """Blocks of `rows` rows. Raises ValueError where they end before there were `total` rows."""
+    found = 0
+    for block in blocks:
+        found += len(block[0])
+        if len(block[0]) == rows or found >= total:
+            yield block
+    if found < total:
+        raise ValueError(f"{total - found} of its {total} rows are missing")
 
 
 def _array(column: Any) -> Array:
