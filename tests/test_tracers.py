@@ -220,7 +220,9 @@ def _traced_by(tracer, model, tensors):
 
 
 @pytest.mark.parametrize("axis", [0, 1], ids=["rows", "columns"])
-@pytest.mark.parametrize("tracer", ["trace", "make_fx", "export", "compile"])
+@pytest.mark.parametrize(
+    "tracer", ["trace", "make_fx", "export", pytest.param("compile", marks=pytest.mark.slow)]
+)
 @OVER_LOSSES
 def test_a_weighted_mean(every, tracer, axis):
     model = Weighted(every, axis)

@@ -277,6 +277,7 @@ def test_what_is_used_stays_when_room_is_made(folder, monkeypatch):
     cache.load(names[0])
     size = sum(entry.size for entry in cache.content())
     monkeypatch.setattr(cache, "MOST", size)
+    monkeypatch.setattr(cache, "LOOKS", 1)
     cache.save(f"{99:032x}.o", bytes(1000))
     kept = {entry.name for entry in cache.content()}
     assert names[0] in kept
@@ -287,6 +288,14 @@ def test_what_is_used_stays_when_room_is_made(folder, monkeypatch):
     cache.clear()
     assert cache.content() == []
     assert [path.name for path in folder.iterdir()] == ["notes.txt"]
+
+
+def test_few_of_many_saves_read_the_folder(folder, monkeypatch):
+    looks = []
+    monkeypatch.setattr(cache, "_make_room", lambda: looks.append(1))
+    for k in range(1000):
+        cache.save_text(f"{cache.key(str(k))}.py", "")
+    assert 1000 / cache.LOOKS / 2 < len(looks) < 1000 / cache.LOOKS * 2
 
 
 def test_a_key_depends_on_every_part_and_where_it_ends():

@@ -5,7 +5,8 @@ resolved, checked and opened once; whatever its name means later, files are open
 descriptor. At every load the folder and the file must still belong to the user, writable by nobody
 else, and the file must be a regular one that holds the digest of its name and its data. An entry
 that fails one of these checks is compiled again and replaced. Without a usable folder each process
-compiles its own kernels, and warns once. Above 256 MiB the least recently used entries are removed.
+compiles its own kernels, and warns once. Above 256 MiB the least recently used entries are removed;
+one save of 64 looks whether there is that much.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
+from zlib import crc32
 
 from platformdirs import user_cache_path
 
@@ -25,6 +27,7 @@ from onepass.runtime.folder import Entry, NotPrivateError, PrivateFolder
 from onepass.runtime.once import once
 
 MOST = 256 << 20  # bytes that the folder may hold
+LOOKS = 64  # saves for one that asks all entries for their size
 _DIGEST_SIZE = hashlib.sha256().digest_size
 _OURS = re.compile(r"\.?(onepass_native_)?[0-9a-f]{32}(\.o|\.py)?(\.[0-9a-f]{16})?")
 
@@ -108,8 +111,9 @@ def _saved(name: str, written: bytes) -> Path | None:
     except OSError as error:
         _say(f"{private.path} cannot be written ({_reason(error)})")
         return None
-    with suppress(OSError):
-        _make_room()
+    if crc32(name.encode()) % LOOKS == 0:
+        with suppress(OSError):
+            _make_room()
     return private.path / name
 
 
