@@ -4,7 +4,6 @@ JOBS   ?= 2
 VENV   := .venv
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
-NATIVE := $(VENV)/.native
 TOOLS  := $(VENV)/.ready-tools
 OLDEST := .venv-lowest
 READY_OLDEST := $(OLDEST)/.ready
@@ -13,18 +12,19 @@ INSTALL := -m pip install --quiet --disable-pip-version-check
 PIP    := $(BIN)/python $(INSTALL)
 # the tests that call a dependency
 CALLING := tests/test_cli.py tests/test_functional.py tests/guide \
-	tests/runtime/test_cache.py tests/runtime/test_compiler.py tests/runtime/test_vectormath.py
+	tests/runtime/cpu/test_disk.py tests/runtime/cpu/test_compiler.py \
+	tests/runtime/cpu/test_vectormath.py
 
 # Python keeps what it compiles, or would compile it again at every start.
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-lowest check bench bench-quick clean
+.PHONY: help demo native test test-all test-lowest check bench bench-quick clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: $(NATIVE) ## see what onepass does, on this machine
+demo: native ## see what onepass does, on this machine
 	$(BIN)/onepass demo
 
 test: $(TOOLS) ## run the tests, without those that take long
@@ -45,11 +45,11 @@ check: $(TOOLS) ## format, lint, types, import contracts, dependencies
 	$(BIN)/lint-imports
 	$(BIN)/python -m pip check
 
-bench: $(NATIVE) ## measure everything (about 20 minutes) and refresh the README's numbers
+bench: native ## measure everything (about 20 minutes) and refresh the README's numbers
 	$(BIN)/python -m benchmarks run
 	$(BIN)/python -m benchmarks table
 
-bench-quick: $(NATIVE) ## a look in under two minutes; nothing to quote
+bench-quick: native ## a look in under two minutes; nothing to quote
 	$(BIN)/python -m benchmarks run --quick
 
 clean: ## remove builds, caches and the environment
@@ -74,7 +74,7 @@ $(READY_OLDEST): pyproject.toml constraints.txt constraints-lowest.txt
 	$(OLDEST)/bin/python $(INSTALL) -c constraints.txt hypothesis pytest pytest-xdist
 	@touch $@
 
-# without a compiler everything works, and small calls take longer
-$(NATIVE): $(READY) src/onepass/runtime/native.cpp
+# Asked each time, for the cache may be another one or empty. Without a compiler everything works,
+# and small calls take longer.
+native: $(READY)
 	-$(BIN)/onepass build
-	@touch $@

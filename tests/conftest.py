@@ -16,7 +16,7 @@ os.environ.setdefault(
 def pytest_configure(config):
     """Calls run as they do behind `onepass build`, where there is a compiler."""
     from onepass.errors import EngineError
-    from onepass.runtime import native
+    from onepass.runtime.cpu import native
 
     if not hasattr(config, "workerinput"):
         with suppress(EngineError):
@@ -25,15 +25,16 @@ def pytest_configure(config):
 
 def pytest_addoption(parser):
     parser.addoption("--accept", action="store_true", help="rewrite the golden files")
+    parser.addoption("--toy", action="store_true", help="a toy takes the place of the CPU engine")
 
 
 @pytest.fixture
 def fresh(monkeypatch):
     """No kernel of a row-wise loss is loaded yet, and what is loaded is forgotten afterwards."""
-    from onepass import define
+    from onepass.define import rowwise
     from onepass.runtime import dispatch
 
-    for loss in define._rowwise.values():
+    for loss in rowwise._rowwise.values():
         monkeypatch.setattr(loss, "kernels", {})
     monkeypatch.setattr(dispatch, "has_defaults", lambda: False)
 
@@ -41,12 +42,27 @@ def fresh(monkeypatch):
 @pytest.fixture
 def by_python(monkeypatch):
     """Python remembers the calls and runs them, as where native.cpp is not built."""
-    from onepass.runtime import native, remember
+    from onepass.runtime import call_cache
+    from onepass.runtime.cpu import native
 
     monkeypatch.setattr(native, "calls", lambda: None)
     for thing in gc.get_objects():
-        if type(thing) is remember.Remembered:
+        if type(thing) is call_cache.CallCache:
             monkeypatch.setattr(thing, "_calls", None)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def toy(request):
+    """With --toy, what kernels would run is run by tests/toy.py."""
+    if not request.config.getoption("--toy"):
+        yield
+        return
+    from onepass.runtime.engines import ENGINES
+    from tests.toy import Toy
+
+    ENGINES["cpu"] = made = Toy()
+    yield
+    assert made.calls
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ import re
 import shutil
 import subprocess
 
-from onepass.runtime import compiler, processor
+from onepass.runtime.cpu import compiler, processor
 
 
 def assert_golden(path, printed, request):

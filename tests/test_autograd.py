@@ -14,7 +14,7 @@ from torch.utils.checkpoint import checkpoint
 
 import onepass
 from onepass import functional as F
-from onepass.runtime import memory
+from onepass.runtime.cpu import memory
 from onepass.testing import draw
 from tests.twins import LOSSES, names
 

@@ -18,7 +18,7 @@ from onepass.define import Rowwise, Within
 from onepass.errors import EngineError
 from onepass.guide import demo
 from onepass.guide.demo import race, training
-from onepass.runtime import cache, native
+from onepass.runtime.cpu import disk, native
 
 
 @pytest.fixture(autouse=True)
@@ -690,7 +690,7 @@ def test_the_cache_can_be_seen_and_emptied(tmp_path, monkeypatch):
     monkeypatch.setenv("ONEPASS_CACHE_DIR", str(tmp_path / "kernels"))
     (tmp_path / "kernels").mkdir(mode=0o700)
     (tmp_path / "kernels" / "notes").touch()
-    cache.save(f"{1:032x}.o", bytes(200_000))
+    disk.save(f"{1:032x}.o", bytes(200_000))
     assert printed("cache").strip() == f"{tmp_path / 'kernels'}: 1 files, 0.2 MB"
     shown = json.loads(printed("cache", "--json"))
     assert shown == {"folder": str(tmp_path / "kernels"), "files": 1, "bytes": 200_032}

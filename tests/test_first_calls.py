@@ -112,7 +112,7 @@ TIMED = """
 import signal, time, warnings
 warnings.simplefilter("error")
 import torch, onepass
-from onepass.runtime import compiler
+from onepass.runtime.cpu import compiler
 
 class Late(Exception):
     pass

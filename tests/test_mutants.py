@@ -4,20 +4,23 @@ import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from functools import reduce as folded
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from onepass import define, testing
+from onepass import testing
 from onepass.define import Pointwise
 from onepass.formula import differentiate, operations
 from onepass.pointwise.binary import soft_margin_loss
 from onepass.pointwise.ranking import margin_ranking_loss
 from onepass.pointwise.regression import huber_loss, l1_loss, mse_loss
 from onepass.printers import cpu as printer
-from onepass.runtime import autograd, cpu, eager, kernels, reduce
+from onepass.printers import kernel as printed_kernel
+from onepass.runtime import autograd, eager, reduce
+from onepass.runtime.cpu import elements, kernels, operands
 from onepass.testing import Sample, samples
 from tests.twins import REDUCTIONS, assert_same_results, differentiated
 
@@ -53,7 +56,7 @@ def gradient_of_the_wrong_sign(patch):
     def wrong(value, leaves):
         return [-slope for slope in differentiate.differentiate(value, leaves)]
 
-    patch.setattr(define, "differentiate", wrong)
+    patch.setattr(import_module("onepass.define.pointwise"), "differentiate", wrong)
 
 
 def subgradient_of_one_side(patch):
@@ -103,7 +106,7 @@ def mask_one_off(patch):
 
 
 def kernel_that_multiplies_what_is_masked_by_zero(patch):
-    patch.setattr(printer, "where", lambda condition, a, b: b)
+    patch.setattr(printed_kernel, "where", lambda condition, a, b: b)
 
 
 def definition_that_multiplies_what_is_masked_by_zero(patch):
@@ -118,7 +121,8 @@ def upstream_applied_twice(patch):
     right = autograd.OnePass.backward
 
     def wrong(ctx, upstream):
-        return None, *(g if g is None else g * upstream for g in right(ctx, upstream)[1:])
+        gradients = right(ctx, upstream)[2:]
+        return None, None, *(g if g is None else g * upstream for g in gradients)
 
     patch.setattr(autograd.OnePass, "backward", staticmethod(wrong))
 
@@ -130,29 +134,31 @@ def upstream_forgotten(patch):
 
 
 def upstream_of_the_first_element_for_all(patch):
-    right = cpu.gradients
+    right = elements.gradients
 
-    def wrong(call, tensors, wanted, upstream, lost):
-        return right(call, tensors, wanted, upstream.flatten()[0].expand(upstream.shape), lost)
+    def wrong(call, tensors, needs_grad, upstream, lost):
+        return right(call, tensors, needs_grad, upstream.flatten()[0].expand(upstream.shape), lost)
 
-    patch.setattr(cpu, "gradients", wrong)
+    patch.setattr(elements, "gradients", wrong)
 
 
 def sums_in_half_precision(patch):
-    right = cpu.value_and_gradients
+    right = elements.value_and_gradients
 
     def wrong(call, *others):
         value, gradients = right(call, *others)
         if call.dtype.itemsize == 2:
-            values, _ = cpu.values(call, others[0])
-            value = folded(torch.add, values.flatten()) / reduce.divisor(call)
+            values, _ = elements.values(call, others[0])
+            value = folded(torch.add, values.flatten()) / operands.divisor_of(call)
         return value, gradients
 
-    patch.setattr(cpu, "value_and_gradients", wrong)
+    patch.setattr(elements, "value_and_gradients", wrong)
 
 
 def in_kernel_text(patch, was, becomes):
-    patch.setattr(cpu, "text", lambda *arguments: printer.text(*arguments).replace(was, becomes))
+    patch.setattr(
+        elements, "text", lambda *arguments: printer.text(*arguments).replace(was, becomes)
+    )
 
 
 def last_element_of_a_run_skipped(patch):
@@ -198,7 +204,7 @@ def buffer_scaled_again_by_a_second_backward(patch):
 
 
 def weight_dropped_from_slopes(patch, each):
-    right = printer._outputs
+    right = printed_kernel._outputs
 
     def wrong(kernel, results):
         outputs = right(kernel, results)
@@ -207,7 +213,7 @@ def weight_dropped_from_slopes(patch, each):
             outputs |= {name: bare[name] for name in kernel.gradients}
         return outputs
 
-    patch.setattr(printer, "_outputs", wrong)
+    patch.setattr(printed_kernel, "_outputs", wrong)
 
 
 def weight_dropped_from_the_slopes_of_none(patch):
@@ -241,7 +247,7 @@ def kink_with_a_subgradient_of_its_own(patch):
 
 
 def operands_in_another_order(patch):
-    patch.setattr(cpu, "aligned", lambda tensor, shape, stride: tensor.contiguous())
+    patch.setattr(elements, "aligned", lambda tensor, shape, stride: tensor.contiguous())
 
 
 def guarded(input, target):
@@ -343,7 +349,7 @@ KERNEL_MUTANTS: list[tuple[Mutation, Callable[[Sample], None]]] = [
     ids=[f"{mutate.__name__}-{check.__name__}" for mutate, check in KERNEL_MUTANTS],
 )
 def test_a_mutant_of_a_loss_that_torch_fuses_is_caught(mutate, check, loss, monkeypatch):
-    assert loss.fused is not None
+    assert loss.torch_op is not None
     monkeypatch.setattr(loss, "kernels", {})
     monkeypatch.setattr(loss, "_traced", {})
     mutate(monkeypatch)

@@ -11,7 +11,7 @@ import torch
 
 import onepass
 import onepass.functional as F
-from onepass.runtime import threads
+from onepass.runtime.cpu import threads
 
 SIZE = 5000
 

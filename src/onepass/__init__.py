@@ -9,6 +9,8 @@ from typing import Any as _Any
 
 from onepass import functional as functional
 from onepass import nn as nn
+from onepass.catalogue import catalogue as catalogue
+from onepass.catalogue import get as get
 from onepass.define import COUNT as COUNT
 from onepass.define import LOG_PROBABILITY as LOG_PROBABILITY
 from onepass.define import NONNEGATIVE as NONNEGATIVE
@@ -21,7 +23,6 @@ from onepass.define import Card as Card
 from onepass.define import Depending as Depending
 from onepass.define import Domain as Domain
 from onepass.define import Pointwise as Pointwise
-from onepass.define import catalogue as catalogue
 from onepass.define import enforced as enforced
 from onepass.define import pointwise as pointwise
 from onepass.define import with_slope as with_slope
@@ -35,10 +36,9 @@ from onepass.errors import FormulaError as FormulaError
 from onepass.errors import OnepassError as OnepassError
 from onepass.errors import ParameterError as ParameterError
 from onepass.errors import ShapeError as ShapeError
-from onepass.nn import get as get
+from onepass.runtime.cpu.memory import empty_cache as empty_cache
 from onepass.runtime.dispatch import checking as checking
 from onepass.runtime.dispatch import engine as engine
-from onepass.runtime.memory import empty_cache as empty_cache
 
 if _TYPE_CHECKING:
     from onepass.guide.diagnose import diagnose as diagnose

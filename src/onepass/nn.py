@@ -5,7 +5,6 @@ are checked when a loss is built, its repr says what it is, and `type(loss)(**lo
 builds it again. A loss of one's own becomes a module by `PointwiseLoss(my_loss, ...)`.
 """
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,7 +14,8 @@ from torch import Tensor
 
 from onepass import functional as F
 from onepass import rowwise
-from onepass.define import Pointwise, Rowwise, catalogue, register
+from onepass.catalogue import register
+from onepass.define import Pointwise, Rowwise
 from onepass.errors import ParameterError
 from onepass.pointwise import binary, divergence, likelihood, ranking, regression
 from onepass.rowwise import labels
@@ -943,28 +943,3 @@ class PointwiseLoss(Loss):
         """The loss's name and the settings chosen."""
         chosen = [f"{name}={getattr(self, name)!r}" for name in self._onepass_options]
         return ", ".join([self._onepass_loss.name, f"reduction={self.reduction!r}", *chosen])
-
-
-def get(name: str, **options: Any) -> Loss:
-    """Build a loss by its name: `get("huber", delta=2.0)`, "huber_loss" or "HuberLoss".
-
-    Raises ParameterError for an unknown name or option, with the closest there is.
-    """
-    known = {_plain(alias): loss for loss in catalogue().values() for alias in _aliases(loss)}
-    if _plain(name) not in known:
-        names = [loss.name for loss in catalogue().values()]
-        close = difflib.get_close_matches(_plain(name), known, 1)
-        hint = f" Did you mean {known[close[0]].name!r}?" if close else ""
-        raise ParameterError(f"there is no loss {name!r}; there are {', '.join(names)}.{hint}")
-    module: Any = known[_plain(name)].module
-    keywords.unknown(known[_plain(name)].name, options, [*module._onepass_options])
-    return module(**options)
-
-
-def _aliases(loss: Pointwise | Rowwise) -> tuple[str, ...]:
-    module = loss.module.__name__ if loss.module else loss.name
-    return loss.name, loss.name.removesuffix("_loss"), module, module.removesuffix("Loss")
-
-
-def _plain(name: str) -> str:
-    return str(name).lower().replace("_", "").replace("-", "")

@@ -113,8 +113,8 @@ def crowded(input, target, *, lambda_: float = 0.5):
     gradient_input = float64 * size
     upstream = gradient_input - count
     partials = upstream * upstream
-    turn = partials + lambda_
-    last = turn / (1.0 + partials)
+    next_block = partials + lambda_
+    last = next_block / (1.0 + partials)
     weight = torch.where(last > 0.5, last, partials)
     values = weight + read
     write = values * 2.0 + values
@@ -168,7 +168,7 @@ WORDS = (
     "scale",
     "count",
     "upstream",
-    "turn_at",
+    "next_block_at",
     "block",
     "exp32",
     "float64",
@@ -215,6 +215,6 @@ def test_a_parameter_may_be_called_as_the_kernel_calls_its_own(word):
 
 def test_words_of_the_kernel_are_assigned_under_other_names():
     text = crowded.source()
-    for word in ("count", "total", "i", "block", "read", "loss", "scale", "where", "turn"):
+    for word in ("count", "total", "i", "block", "read", "loss", "scale", "where", "next_block"):
         assert len(re.findall(rf"^ +{word}_2 = ", text, re.MULTILINE)) == 1, word
     assert len(re.findall(r"^ +size = ", text, re.MULTILINE)) == 1

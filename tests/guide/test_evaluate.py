@@ -143,7 +143,7 @@ def test_weights_and_mask_add_up_to_the_whole(loss, source, stacks):
     {"weight": torch.tensor([0.1, 2.0, 0.0, 1.0, 3.0])},
     {"ignore_index": 2},
     {"weight": torch.tensor([0.1, 2.0, 5.0, 1.0, 3.0]), "ignore_index": 1, "label_smoothing": 0.2},
-], ids=["weight", "ignored", "both"])  # fmt: skip
+], ids=["weight", "ignored", "logical_and"])  # fmt: skip
 def test_class_weights_and_ignored_rows_count_as_in_the_whole(options, source, stacks):
     tensors = {"input": normal(source, ROWS, 5), "target": classes(source, ROWS)}
     (total,) = evaluate("cross_entropy", Data(stacks(**tensors)), options)

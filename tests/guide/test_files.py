@@ -362,13 +362,18 @@ def test_an_array_of_several_is_named(tmp_path, array, part):
 
 
 def test_text_is_names_or_numbers_but_not_both(tmp_path):
-    cells = {"names": ["a", "b"], "numbers": ["1", "2"], "both": ["1", "b"], "money": ["$5", "x"]}
+    cells = {
+        "names": ["a", "b"],
+        "numbers": ["1", "2"],
+        "logical_and": ["1", "b"],
+        "money": ["$5", "x"],
+    }
     pq.write_table(pa.table(cells), tmp_path / "x.parquet")  # which keeps "1" as text
     for name in ("names", "numbers"):
         wanted = column(tmp_path / "x.parquet", name)
         found = files.numbers_or_names(wanted, read([wanted], 2)[wanted])
         assert found.tolist() == cells[name]
-    for name in ("both", "money"):
+    for name in ("logical_and", "money"):
         wanted = column(tmp_path / "x.parquet", name)
         with pytest.raises(FileError, match="is neither numbers nor names"):
             files.numbers_or_names(wanted, read([wanted], 2)[wanted])

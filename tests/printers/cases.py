@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from onepass.define import Pointwise
-from onepass.printers.cpu import Kernel, Operand, text
+from onepass.printers.cpu import text
+from onepass.printers.kernel import Kernel, Operand
 from onepass.testing import samples
 from tests.twins import ALL_LOSSES
 

@@ -10,8 +10,8 @@ import pytest
 
 import onepass
 from onepass.printers import cpu
-from onepass.printers.cpu import Operand
-from onepass.runtime import compiler, kernels
+from onepass.printers.kernel import Operand
+from onepass.runtime.cpu import compiler, kernels
 from tests.kernels import assert_complete, assert_golden, compiled
 from tests.printers.cases import ALL_CASES, Memory, cases, memory
 from tests.twins import ALL_LOSSES, names
@@ -59,7 +59,7 @@ def test_pointers_and_numbers_are_those_of_the_text():
     for case in ALL_CASES:
         head, purpose = case.source.splitlines()[:2]
         pointers = [f"{name}_at" for name, _ in case.kernel.pointers]
-        arguments = [*pointers, *case.kernel.numbers, "count", "turn_at"]
+        arguments = [*pointers, *case.kernel.numbers, "count", "next_block_at"]
         assert head == f"def kernel({', '.join(arguments)}):"
         assert purpose.startswith(f"    # {case.loss.name}: ")
 
@@ -99,34 +99,34 @@ def signature(kernel):
 
 
 class Turns:
-    """Gives out these turns, then none, and counts as a kernel's memory."""
+    """Gives out these blocks, then none, and counts as a kernel's memory."""
 
-    def __init__(self, turns):
-        self.turns = iter(turns)
+    def __init__(self, blocks):
+        self.blocks = iter(blocks)
 
     def __getitem__(self, index):
         return self.now
 
     def __setitem__(self, index, value):
-        self.now = next(self.turns, 1 << 40) + 1
+        self.now = next(self.blocks, 1 << 40) + 1
 
     now = 0
 
 
-def ran_plainly(case, given: Memory, turns=None):
+def ran_plainly(case, given: Memory, blocks=None):
     partials = np.zeros(-(-given.count // cpu.BLOCK))
     run = compiler.plain(case.source)
     with np.errstate(all="ignore"):
-        turn_at = [0] if turns is None else Turns(turns)
-        run(*given.arrays, partials, *given.numbers, given.count, turn_at)
+        next_block_at = [0] if blocks is None else Turns(blocks)
+        run(*given.arrays, partials, *given.numbers, given.count, next_block_at)
     return partials
 
 
 def ran_compiled(case, given: Memory):
     loaded = kernels.load(case.source, signature(case.kernel))
     addresses = [array.ctypes.data for array in given.arrays]
-    turns = -(-given.count // cpu.BLOCK)
-    return loaded(addresses, given.numbers, (given.count,), turns)
+    blocks = -(-given.count // cpu.BLOCK)
+    return loaded(addresses, given.numbers, (given.count,), blocks)
 
 
 def assert_close(got, wanted, tolerance):

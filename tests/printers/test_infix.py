@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 
+from onepass.errors import FormulaError
 from onepass.formula.expression import constant
-from onepass.formula.operations import where
+from onepass.formula.operations import OPERATIONS, where
 from onepass.formula.trace import parameter, tensor
-from onepass.printers.infix import ATOM, INFIX, PRODUCT, number, spelled
+from onepass.printers.infix import ATOM, INFIX, OPERATORS, PRODUCT, number, spelled, text
 from tests.formula.evaluate import evaluated
 
 a, b, c, x = tensor("a"), tensor("b"), tensor("c"), parameter("x")
@@ -61,22 +62,36 @@ SPELLED = {
 }
 
 
-@pytest.mark.parametrize("text", SPELLED)
-def test_an_expression_is_spelled_as_a_person_would(text):
-    assert spelled(SPELLED[text], INFIX) == text
+@pytest.mark.parametrize("written", SPELLED)
+def test_an_expression_is_spelled_as_a_person_would(written):
+    assert spelled(SPELLED[written], INFIX) == written
 
 
-@pytest.mark.parametrize("text", SPELLED)
-def test_what_is_spelled_means_what_was_meant(text):
+@pytest.mark.parametrize("written", SPELLED)
+def test_what_is_spelled_means_what_was_meant(written):
     words = {"a": 7.0, "b": -0.3, "c": 1.7, "x": 0.6, "exp": math.exp}
     words["where"] = lambda condition, yes, no: yes if condition else no
     words["power"] = lambda base, exponent: base**exponent
     values = {
         name: torch.tensor(value) for name, value in words.items() if isinstance(value, float)
     }
-    root = SPELLED[text]
+    root = SPELLED[written]
     wanted = evaluated({"root": root}, values)[root].item()
-    assert eval(text, words) == pytest.approx(wanted, rel=1e-6)
+    assert eval(written, words) == pytest.approx(wanted, rel=1e-6)
+
+
+def test_every_operation_is_spelled_and_no_other():
+    removed = {"detach", "with_slope"}  # no simplified expression has them
+    assert INFIX.keys() == OPERATIONS.keys() - removed
+    with pytest.raises(FormulaError, match="`exp` has no spelling in this language: exp"):
+        spelled(1.0 + torch.exp(a), OPERATORS)
+
+
+def test_a_formula_is_printed_with_the_names_of_its_parts():
+    error = a - b
+    results = {"value": torch.exp(error) * error, "gradient": x * error}
+    printed = "error = a - b\nvalue: exp(error) * error\ngradient: x * error"
+    assert text(results, {error: "error"}) == printed
 
 
 def test_a_named_expression_appears_as_its_name():
@@ -97,7 +112,7 @@ def test_spellings_are_a_language():
 
 
 @pytest.mark.parametrize(
-    "value, text",
+    "value, written",
     [
         (1.0, "1"),
         (-2.0, "-2"),
@@ -108,8 +123,8 @@ def test_spellings_are_a_language():
         (-0.0, "-0.0"),
     ],
 )
-def test_whole_numbers_are_short(value, text):
-    assert number(value) == text
+def test_whole_numbers_are_short(value, written):
+    assert number(value) == written
     assert repr(float(number(value))) == repr(value)
 
 

@@ -1129,7 +1129,7 @@ def test_the_callers_tensors_never_change(name, shape):
 
 @EVERY_KERNEL
 def test_nothing_is_written_beside_the_gradient(shape, monkeypatch):
-    from onepass.runtime import memory
+    from onepass.runtime.cpu import memory
 
     made = []
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from onepass.runtime import compiler, kernels, rows
+from onepass.runtime.cpu import compiler, kernels, rows
 from tests.kernels import assert_complete, assert_golden, compiled
 from tests.rowwise import cross_entropy as checks
 from tests.rowwise.cross_entropy import ADJACENT, ALONE, FEW, LAST, labels, logits, on
@@ -296,8 +296,8 @@ MUTANTS = {
         large_logits,
     ),
     "one class too many": (
-        "legal = both(label >= 0, label < classes)",
-        "legal = both(label >= 0, label <= classes)",
+        "legal = logical_and(label >= 0, label < classes)",
+        "legal = logical_and(label >= 0, label <= classes)",
         checks.assert_a_class_out_of_range_raises,
     ),
     "z_loss not squared": (
@@ -361,8 +361,8 @@ MUTANTS = {
         massed("plain"),
     ),
     "masked targets have slopes": (
-        "used = both(used, both(row_counts, weight != real(0.0)))",
-        "used = both(used, weight != real(0.0))",
+        "used = logical_and(used, logical_and(row_counts, weight != real(0.0)))",
+        "used = logical_and(used, weight != real(0.0))",
         lambda: checks.assert_masked_probabilities_are_nothing("masked"),
     ),
 }

@@ -1145,7 +1145,7 @@ MUTANTS = {
     "gradient not divided by what counts": (
         "nll_loss", "scale = scale / counted", "scale = scale / 1.0", DEFINITION
     ),
-    "sums of turns lost": ("nll_loss", "(partials_at, block,", "(partials_at, 0,", DEFINITION),
+    "sums of blocks lost": ("nll_loss", "(partials_at, block,", "(partials_at, 0,", DEFINITION),
     "one class too many": ("nll_loss", "label >= classes:", "label > classes:", out_of_range),
     "missing margin along": (
         "multi_margin_loss", "real(margin) - load(", "real(0.0) - load(", DEFINITION
@@ -1164,7 +1164,7 @@ MUTANTS = {
         "where(slack <= real(0.0), -slack, slack)", DEFINITION,
     ),
     "the label among the others": (
-        "multi_margin_loss", "either(label == int32(c), label < int32(0))", "label < int32(0)",
+        "multi_margin_loss", "logical_or(label == int32(c), label < int32(0))", "label < int32(0)",
         DEFINITION,
     ),
     "classes behind the label left out": (

@@ -8,8 +8,7 @@ import typer
 
 from onepass.cli.output import JsonOption, Terminal, fail, print_json, say
 from onepass.errors import EngineError
-from onepass.runtime import cache as disk
-from onepass.runtime import native
+from onepass.runtime.cpu import disk, native
 
 
 def build() -> None:

@@ -17,14 +17,11 @@ from onepass.cli import arguments
 from onepass.cli.output import JsonOption, Terminal, print_json, say
 from onepass.define import Pointwise, Rowwise, Within
 from onepass.errors import ParameterError, quoted
-from onepass.formula.expression import CONSTANT, LEAVES, in_order
-from onepass.formula.operations import OPERATIONS
-from onepass.formula.program import program
 from onepass.guide import overview
 from onepass.guide.names import function_of, loss_named, parameters_of
 from onepass.guide.plot import plot as plotted
 from onepass.guide.plot import save
-from onepass.printers.infix import INFIX, spelled
+from onepass.printers import infix
 
 LossArgument = Annotated[
     str, typer.Argument(metavar="LOSS", help="Its name: huber_loss, huber or HuberLoss.")
@@ -167,18 +164,7 @@ def _domains(loss: Pointwise | Rowwise) -> Mapping[str, Any]:
 def _gradient(loss: Pointwise) -> str:
     """The derivative by each tensor, with the names that the author gave to parts of it."""
     results, names = loss.results(loss.tensors, loss.flags)
-    slopes = {name: results[name] for name in loss.tensors}
-    leaves = {
-        node: str(node.leaf)
-        for node in in_order(*slopes.values())
-        if node.operation in LEAVES and node.operation != CONSTANT
-    }
-    steps = program(slopes, names, leaves, taken=OPERATIONS)
-    lines = [f"{name} = {spelled(node, INFIX, steps.names)}" for name, node in steps.assignments]
-    for name, slope in steps.results.items():
-        text = steps.names.get(slope) or spelled(slope, INFIX, steps.names)
-        lines.append(f"gradient by {name}: {text}")
-    return "\n".join(lines)
+    return infix.text({f"gradient by {name}": results[name] for name in loss.tensors}, names)
 
 
 _CARD = {  # its fields, in the words of the page

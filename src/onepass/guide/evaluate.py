@@ -171,7 +171,8 @@ class _Terms:
         if self.loss.counts is None or target is None or target.shape != shape:
             return None
         ignored = self.settings["ignore_index"]
-        return self.loss.counts(target, weight, _IGNORED if ignored is None else ignored)
+        options = {"weight": weight, "ignore_index": _IGNORED if ignored is None else ignored}
+        return self.loss.counts((tensors["input"], target), options)
 
 
 def weights_of_rows(loss: Pointwise | Rowwise, arguments: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from onepass import functional, nn
-from onepass.define import Pointwise, Rowwise, catalogue
+from onepass.catalogue import aliases, catalogue, plain
+from onepass.define import Pointwise, Rowwise
 from onepass.errors import ParameterError, closest, quoted
 from onepass.runtime import keywords
 
@@ -61,10 +62,10 @@ def loss_named(thing: Any) -> Pointwise | Rowwise:
     name = thing if isinstance(thing, str) else _name_of(thing)
     if name in losses:
         return losses[name]
-    known = {nn._plain(alias): loss for loss in losses.values() for alias in nn._aliases(loss)}
-    if nn._plain(name) in known:
-        return known[nn._plain(name)]
-    close = _ELSEWHERE.get(nn._plain(name)) or _closest(nn._plain(name), known)
+    known = {plain(alias): loss for loss in losses.values() for alias in aliases(loss)}
+    if plain(name) in known:
+        return known[plain(name)]
+    close = _ELSEWHERE.get(plain(name)) or _closest(plain(name), known)
     if close:
         raise ParameterError(
             f"there is no loss {quoted(thing)}. Did you mean {close!r}? `onepass list` and "

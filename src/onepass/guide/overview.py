@@ -7,7 +7,8 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from onepass.define import Card, catalogue
+from onepass.catalogue import catalogue
+from onepass.define import Card
 from onepass.guide.demo.report import NAME, fold
 
 # Which tasks belong into which table; a card names its task.

@@ -34,7 +34,7 @@ def l1_loss(input: Tensor, target: Tensor) -> Tensor:
 
 
 @pointwise(
-    fused=internals.mse_loss,
+    torch_op=internals.mse_loss,
     weight_counts=True,
     card=Card(
         task="regression",
@@ -61,7 +61,7 @@ def mse_loss(input: Tensor, target: Tensor) -> Tensor:
 
 @pointwise(
     delta=POSITIVE,
-    fused=internals.huber_loss,
+    torch_op=internals.huber_loss,
     card=Card(
         task="regression",
         input="any real number",
@@ -91,7 +91,7 @@ def huber_loss(input: Tensor, target: Tensor, *, delta: float = 1.0) -> Tensor:
 
 @pointwise(
     beta=NONNEGATIVE,
-    fused=internals.smooth_l1_loss,
+    torch_op=internals.smooth_l1_loss,
     card=Card(
         task="regression",
         input="any real number",

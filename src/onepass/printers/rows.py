@@ -31,7 +31,7 @@ def _words(dtype: str, output: str) -> Iterator[str]:
     yield f"load, store = {f'read_{dtype}, write_{dtype}' if half else 'read, write'}"
     yield f"store_value = {f'write_{output}' if output in _HALF else 'write'}"
     yield f"KEEPS = {not half}"
-    yield f"utmost = {torch.finfo(getattr(torch, precision)).max}"
+    yield f"max_finite = {torch.finfo(getattr(torch, precision)).max}"
     bits = precision.removeprefix("float")
     yield f"{', '.join(_FUNCTIONS)} = {', '.join(name + bits for name in _FUNCTIONS)}"
 

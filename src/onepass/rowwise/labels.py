@@ -6,7 +6,8 @@ with what to write instead. Which rows count, and how much, is decided here for 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -172,9 +173,10 @@ def at_label(scores: Tensor, label: Tensor) -> Tensor:
     return torch.where((label >= 0) & (label < scores.shape[-1]), one, torch.nan)
 
 
-def counts(target: Tensor, weight: Tensor | None, ignore_index: int) -> Tensor:
+def counts(tensors: Sequence[Tensor], options: Mapping[str, Any]) -> Tensor:
     """How much each row counts: the weight of its class, 0 for those that are ignored."""
-    kept = target != ignore_index
+    target, weight = tensors[1], options["weight"]
+    kept = target != options["ignore_index"]
     if weight is None:
         return kept
     target, kept, of_classes = sharded.together([target, kept, weight])

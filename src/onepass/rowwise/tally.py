@@ -10,11 +10,11 @@ from torch import Tensor
 
 from onepass.rowwise.labels import refuse_out_of_range
 from onepass.runtime.call import RowCall
-from onepass.runtime.rows import Plan
-from onepass.runtime.rows import total as total_of
+from onepass.runtime.cpu.rows import Plan
+from onepass.runtime.cpu.rows import total as total_of
 
 if TYPE_CHECKING:
-    from onepass.runtime.words import *
+    from onepass.runtime.cpu.words import *
 
 AT_ONCE = 16384  # labels
 
@@ -32,7 +32,7 @@ def tally(call: RowCall, tensors: Sequence[Tensor]) -> float:
         flags={"CLASS_WEIGHTED": weight is not None},
         numbers=(),
         integers=(target.numel(), input.shape[-1], call.options["ignore_index"]),
-        turns=-(-target.numel() // AT_ONCE),
+        blocks=-(-target.numel() // AT_ONCE),
     )
     total = total_of(call, plan)
     if total != total:
@@ -42,15 +42,15 @@ def tally(call: RowCall, tensors: Sequence[Tensor]) -> float:
 
 def tallied(
     target_at, class_weight_at, weight_at, values_at, partials_at, scale,
-    rows, classes, ignore_index, turn_at,
+    rows, classes, ignore_index, next_block_at,
 ):  # fmt: skip
     # reads 1 label per row; nan if one is out of range
-    block = turn(turn_at)
+    block = next_block(next_block_at)
     while block * AT_ONCE < rows:
         first, end = block * AT_ONCE, min((block + 1) * AT_ONCE, rows)
         total = count_of(target_at, class_weight_at, weight_at, first, end, classes, ignore_index)
         write(partials_at, block, total)
-        block = turn(turn_at)
+        block = next_block(next_block_at)
 
 
 def count_of(target_at, class_weight_at, weight_at, first, end, classes, ignore_index):
@@ -60,7 +60,7 @@ def count_of(target_at, class_weight_at, weight_at, first, end, classes, ignore_
     total = float64(0.0)
     for row in range(first, end):
         label = read(target_at, row)
-        legal = both(label >= 0, label < classes)
+        legal = logical_and(label >= 0, label < classes)
         count = float64(1.0)
         if CLASS_WEIGHTED:
             count = float64(read(class_weight_at, label if legal else 0))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from onepass.runtime.words import *
+    from onepass.runtime.cpu.words import *
 
 TILE = 256  # rows
 ROOM = 16384  # numbers of a tile
@@ -27,7 +27,7 @@ class Tiles(NamedTuple):
     across: bool
     flags: dict[str, bool]
     integers: tuple[int, ...]  # rows, classes, if across those side by side, rows of a tile
-    turns: int
+    blocks: int
 
 
 def tiled(input: Tensor, *, keeps_adjacent: bool) -> Tiles:
@@ -47,7 +47,7 @@ def tiled(input: Tensor, *, keeps_adjacent: bool) -> Tiles:
         across=True,
         flags={"ADJACENT": adjacent},
         integers=(rows, classes, beside, at_once),
-        turns=rows // beside * -(-beside // at_once),
+        blocks=rows // beside * -(-beside // at_once),
     )
 
 
@@ -60,7 +60,7 @@ def tiled_along(input: Tensor) -> Tiles:
         across=False,
         flags={},
         integers=(rows, classes, at_once),
-        turns=-(-rows // at_once),
+        blocks=-(-rows // at_once),
     )
 
 

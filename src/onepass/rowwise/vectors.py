@@ -17,7 +17,7 @@ from onepass.errors import ShapeError
 from onepass.runtime import checks
 
 if TYPE_CHECKING:
-    from onepass.runtime.words import both
+    from onepass.runtime.cpu.words import logical_and
 
 LOW, HIGH = 1e-20, 1e20  # sums of squares between which nothing over- or underflows
 
@@ -102,4 +102,4 @@ def most(precision: torch.dtype) -> float:
 
 def ordinary(square: Any) -> Any:
     """Whether a sum of squares needs no shrinking: a kernel's."""
-    return both(square > LOW, square < HIGH)
+    return logical_and(square > LOW, square < HIGH)

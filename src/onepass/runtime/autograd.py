@@ -1,4 +1,4 @@
-"""The autograd functions of the CPU engine.
+"""The autograd functions of an engine.
 
 `OnePass` (mean, sum, batchmean): forward computes the value and the finished gradients together,
 backward hands them over. `Elementwise` (none): values forward, slopes times upstream backward.
@@ -15,53 +15,52 @@ from torch import Tensor
 
 from onepass.runtime import eager, internals
 from onepass.runtime.call import Call, RowCall
-
-Gradients = list[Tensor | None]
+from onepass.runtime.engines import Engine, Gradients
 
 
 class OnePass(torch.autograd.Function):
     """The reduced loss. Tensors and their number are those of the call."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call | RowCall, *tensors: Tensor) -> Tensor:
-        ctx.call = call
+    def forward(ctx: Any, engine: Engine, call: Call | RowCall, *tensors: Tensor) -> Tensor:
+        ctx.engine, ctx.call = engine, call
         ctx.save_for_backward(*tensors, *call.weights)
-        value, ctx.gradients = call.loss.engine.value_and_gradients(
-            call, tensors, ctx.needs_input_grad[1:]
-        )
+        value, ctx.gradients = engine.value_and_gradients(call, tensors, _needs_grad(ctx))
         return value
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
-        call, (upstream,) = ctx.call, grad_outputs
+        (upstream,), scaled = grad_outputs, None
         if not torch.is_grad_enabled() and _is_one_gradient(upstream):
             # Released before it is returned, so that autograd takes the buffer without a copy.
             gradients, ctx.gradients = ctx.gradients, None
-            factor = upstream.item()
-            # A half type must be scaled before it is rounded; and this may be a second backward.
-            if gradients is not None and (factor == 1 or call.dtype.itemsize > 2):
-                return None, *_times(gradients, factor)
-        tensors, wanted = _unpacked(ctx), ctx.needs_input_grad[1:]
-        return None, *_gradients_anew(call, tensors, wanted, upstream)
+            if gradients is not None:  # else this is a second backward
+                scaled = ctx.engine.scaled(ctx.call, gradients, upstream)
+        return None, None, *(_gradients_anew(ctx, upstream) if scaled is None else scaled)
 
 
 class Elementwise(torch.autograd.Function):
     """The unreduced loss."""
 
     @staticmethod
-    def forward(ctx: Any, call: Call | RowCall, *tensors: Tensor) -> Tensor:
-        ctx.call = call
+    def forward(ctx: Any, engine: Engine, call: Call | RowCall, *tensors: Tensor) -> Tensor:
+        ctx.engine, ctx.call = engine, call
         ctx.save_for_backward(*tensors, *call.weights)
-        value, ctx.lost = call.loss.engine.values(call, tensors)
+        value, ctx.lost = engine.values(call, tensors)
         return value
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
-        call, wanted, (upstream,) = ctx.call, ctx.needs_input_grad[1:], grad_outputs
+        call, needs_grad, (upstream,) = ctx.call, _needs_grad(ctx), grad_outputs
         tensors = _unpacked(ctx)
         if torch.is_grad_enabled() or not _is_one_gradient(upstream):
-            return None, *eager.gradients(call, tensors, wanted, upstream)
-        return None, *call.loss.engine.gradients(call, tensors, wanted, upstream, ctx.lost)
+            return None, None, *eager.gradients(call, tensors, needs_grad, upstream)
+        return None, None, *ctx.engine.gradients(call, tensors, needs_grad, upstream, ctx.lost)
+
+
+def _needs_grad(ctx: Any) -> tuple[bool, ...]:
+    """Which of the call's tensors do; engine and call are none."""
+    return ctx.needs_input_grad[2:]
 
 
 def _unpacked(ctx: Any) -> Sequence[Tensor]:
@@ -71,22 +70,12 @@ def _unpacked(ctx: Any) -> Sequence[Tensor]:
     return ctx.saved_tensors[: len(ctx.call.names)]
 
 
-def _gradients_anew(
-    call: Call | RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor
-) -> Gradients:
+def _gradients_anew(ctx: Any, upstream: Tensor) -> Gradients:
     """The gradients of a reduced loss, where those made with its value do not serve."""
+    call, tensors, needs_grad = ctx.call, _unpacked(ctx), _needs_grad(ctx)
     if torch.is_grad_enabled() or not _is_one_gradient(upstream):
-        return eager.gradients(call, tensors, wanted, upstream)
-    call = call.without_launches()  # unpacked tensors may have other strides
-    return call.loss.engine.value_and_gradients(call, tensors, wanted, upstream.item())[1]
-
-
-def _times(gradients: Gradients, factor: float) -> Gradients:
-    if factor != 1:
-        for gradient in gradients:
-            if gradient is not None:
-                gradient.mul_(factor)
-    return gradients
+        return eager.gradients(call, tensors, needs_grad, upstream)
+    return ctx.engine.value_and_gradients(call, tensors, needs_grad, upstream)[1]
 
 
 def _is_one_gradient(upstream: Tensor) -> bool:
@@ -98,16 +87,16 @@ _once = internals.apply_of(OnePass)
 _each = internals.apply_of(Elementwise)
 
 
-def evaluate(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor:
-    """The loss by the CPU engine, differentiable where a tensor requires it; autograd saves a copy
-    of a tensor made in inference mode, which it would refuse.
+def evaluate(engine: Engine, call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor:
+    """The loss by an engine, differentiable where a tensor requires it; autograd saves a copy of a
+    tensor made in inference mode, which it would refuse.
     """
     if torch.is_grad_enabled():
         for tensor in tensors:
             if tensor.requires_grad:
                 apply = _each if call.reduction == "none" else _once
-                return apply(call, *[t.clone() if t.is_inference() else t for t in tensors])
-    engine = call.loss.engine
+                saved = [t.clone() if t.is_inference() else t for t in tensors]
+                return apply(engine, call, *saved)
     if call.reduction == "none":
         return engine.values(call, tensors)[0]
     return engine.value(call, tensors)

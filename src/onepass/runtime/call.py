@@ -20,9 +20,8 @@ class Loss(Protocol):
     name: str
     formula: Callable[..., Any]
     kernels: dict[Any, Any]
-    fused: Callable[..., Tensor] | None
+    torch_op: Callable[..., Tensor] | None
     weight_counts: bool
-    engine: Any  # runtime.cpu
 
     def domains_of(self, flags: Mapping[str, bool]) -> Mapping[str, Domain]:
         """Which values the arguments may have under these flags."""
@@ -41,13 +40,13 @@ class RowLoss(Protocol):
     name: str
     kernels: dict[Any, Any]
     reference: Callable[..., Tensor]
-    plan: Any  # Callable[..., Plan], where the engine is runtime.rows
+    plan: Any  # Callable[..., Plan], where runtime.cpu.rows runs it
     shared: tuple[str, ...]  # the tensors that belong to all rows
     counts: Callable[..., Tensor] | None
     tally: Callable[..., float] | None
     refuse: Callable[..., None] | None  # for a nan, unless its kernel cannot tell
-    fused: Callable[..., Tensor] | None
-    engine: Any  # runtime.rows, or what does the same in another way
+    torch_op: Callable[..., Tensor] | None
+    cpu: Any  # runtime.cpu.rows, or what does the same in another way
 
 
 @dataclass(slots=True, eq=False)
@@ -63,7 +62,7 @@ class _Reduced:
 
     @property
     def precision(self) -> torch.dtype:
-        """What the arithmetic is done in: half types in float32, rounded once at the end."""
+        """The dtype of the arithmetic: float32 for half types, rounded once at the end."""
         return self.dtype if self.dtype.itemsize > 2 else torch.float32
 
     @property
@@ -89,7 +88,7 @@ class Call(_Reduced):
         return self.loss.domains_of(self.flags)
 
     def without_launches(self) -> Call:
-        """This call, which keeps no launches."""
+        """This call: it keeps no launches."""
         return self
 
     def refuses(self, domain: Domain) -> bool:
@@ -109,12 +108,12 @@ class RowCall(_Reduced):
     loss: RowLoss
     names: tuple[str, ...]
     options: Mapping[str, Any]
-    launches: dict[Any, Any] | None = None  # by what they write, of a call that is remembered
+    launches: dict[Any, Any] | None = None  # by what they write, of a call that is cached
 
     @property
     def weights(self) -> list[Tensor]:
         """The tensors beside those of the loss, which no kernel differentiates by."""
-        given = (self.weight, self.denominator, self.options.get("weight"))
+        given = (self.weight, self.denominator, *self.options.values())
         return [t for t in given if isinstance(t, Tensor)]
 
     @property

@@ -45,7 +45,7 @@ def agreement(
 
 
 def same_shape(a: Sequence[int], b: Sequence[int]) -> bool:
-    """Whether two shapes are equal, told by their lengths first.
+    """Whether two shapes are equal; compares their lengths first.
 
     Tuples compare sizes before lengths, and a tracer would record what a symbolic size is not.
     """
@@ -136,6 +136,12 @@ def _row_hint(name: str, row: tuple[int, ...], shape: tuple[int, ...]) -> str:
     axis = shape.index(row[0])
     sizes = ", ".join(str(row[0]) if k == axis else "1" for k in range(len(shape)))
     return f" Did you mean {name}.reshape({sizes})?"
+
+
+def under_autocast(dtype: torch.dtype, device: torch.device) -> torch.dtype:
+    """The dtype of a loss: float32 instead of half types where autocast is enabled, as torch's."""
+    half = dtype.itemsize == 2 and torch.is_autocast_enabled(device.type)
+    return torch.float32 if half else dtype
 
 
 def squeeze_hint(name: str, given: tuple[int, ...], wanted: tuple[int, ...]) -> str:

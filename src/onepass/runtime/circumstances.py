@@ -5,6 +5,7 @@ or recorded, so that only the definition serves.
 from __future__ import annotations
 
 import torch
+from torch import Tensor
 
 from onepass.runtime import internals
 
@@ -14,6 +15,14 @@ _transforms = internals.are_transforms_active
 _modes = internals.dispatch_modes
 _tracing = internals.tracing_state
 _forward_mode = internals.is_forward_mode
+
+PLAIN = (Tensor, torch.nn.Parameter)
+_DTYPES = frozenset(
+    {
+        torch.float32, torch.float64, torch.float16, torch.bfloat16, torch.bool,
+        torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64,
+    }
+)  # fmt: skip
 
 
 def obstacle() -> str | None:
@@ -32,3 +41,15 @@ def obstacle() -> str | None:
     if _forward_mode():
         return "forward-mode differentiation is active"
     return None
+
+
+def is_data(tensor: Tensor) -> bool:
+    """Whether its elements can be read from host memory: a plain, strided one of a known dtype."""
+    return (
+        type(tensor) in PLAIN
+        and tensor.is_cpu
+        and tensor.layout is torch.strided
+        and tensor.dtype in _DTYPES
+        and not tensor.is_neg()
+        and not internals.is_zero_tensor(tensor)
+    )

@@ -29,46 +29,50 @@ def evaluate(call: Call | RowCall, tensors: Sequence[Tensor]) -> Tensor:
 def _together(
     call: Call | RowCall, tensors: Sequence[Tensor]
 ) -> tuple[Call | RowCall, Sequence[Tensor]]:
-    """All distributed if one is."""
+    """The call with all its tensors distributed, if one is."""
     options = call.options if isinstance(call, RowCall) else {}
-    given = [*tensors, call.weight, call.denominator, options.get("weight")]
+    given = [*tensors, call.weight, call.denominator, *options.values()]
     if not any(map(sharded.is_sharded, given)):
         return call, tensors
-    *tensors, weight, denominator, of_classes = sharded.together(given)
+    found = sharded.together(given)
+    count = len(tensors)
+    tensors, (weight, denominator, *others) = found[:count], found[count:]
     call = replace(call, weight=weight, denominator=denominator)
-    if isinstance(call, RowCall) and of_classes is not None:
-        call = replace(call, options={**call.options, "weight": of_classes})
+    if isinstance(call, RowCall):
+        call = replace(call, options=dict(zip(options, others, strict=True)))
     return call, tensors
 
 
 def gradients(
-    call: Call | RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: Tensor
+    call: Call | RowCall, tensors: Sequence[Tensor], needs_grad: Sequence[bool], upstream: Tensor
 ) -> list[Tensor | None]:
-    """The gradients of the wanted tensors, themselves differentiable."""
-    return gradients_of(partial(evaluate, call), tensors, wanted, upstream, differentiable=True)
+    """The gradients of the tensors that need one, themselves differentiable."""
+    return gradients_of(partial(evaluate, call), tensors, needs_grad, upstream, differentiable=True)
 
 
 def gradients_of(
     loss: Callable[[Sequence[Tensor]], Tensor],
     tensors: Sequence[Tensor],
-    wanted: Sequence[bool],
+    needs_grad: Sequence[bool],
     upstream: Tensor,
     *,
     differentiable: bool,
 ) -> list[Tensor | None]:
-    """The gradients of the wanted tensors, of whatever computes a loss of them."""
+    """The gradients of the tensors that need one, of whatever computes a loss of them."""
     with torch.enable_grad():
         # Views, so that a tensor that was computed from another one is independent of it here.
-        views = [t.view_as(t) if needed else t for t, needed in zip(tensors, wanted, strict=True)]
+        views = [
+            t.view_as(t) if needed else t for t, needed in zip(tensors, needs_grad, strict=True)
+        ]
         value = loss(views)
     slopes = torch.autograd.grad(
-        value, [*compress(views, wanted)], upstream,
+        value, [*compress(views, needs_grad)], upstream,
         create_graph=differentiable, materialize_grads=True,
     )  # fmt: skip
     if differentiable:
-        slopes = map(_connected, slopes, compress(views, wanted))
+        slopes = map(_connected, slopes, compress(views, needs_grad))
     found = iter(slopes)
-    return [next(found) if needed else None for needed in wanted]
+    return [next(found) if needed else None for needed in needs_grad]
 
 
 def _connected(gradient: Tensor, tensor: Tensor) -> Tensor:
@@ -120,14 +124,12 @@ def _along_rows(counts: Tensor, tensor: Tensor) -> Tensor:
 
 
 def _counted(call: RowCall, tensors: Sequence[Tensor]) -> float | Tensor | None:
-    """The denominator; if the loss decides what a row counts, their sum."""
+    """The denominator; the sum of what rows count, if the loss decides that."""
     if not call.counts_rows:
         return call.denominator
     assert call.loss.counts is not None
-    target, options = tensors[1], call.options
-    counts = call.loss.counts(target, options["weight"], options["ignore_index"])
-    weighted = counts if call.weight is None else reduce.product(counts, call.weight)
-    return weighted.sum(dtype=torch.float64)  # type: ignore[union-attr]
+    counts = call.loss.counts(tensors, call.options)
+    return reduce.counted(call.reduction, call.shape, counts, call.weight)
 
 
 def _of_elements(call: Call, tensors: Sequence[Tensor]) -> Tensor:
@@ -147,7 +149,7 @@ def _of_elements(call: Call, tensors: Sequence[Tensor]) -> Tensor:
 
 
 def _guarded(call: Call, operands: Sequence[Tensor]) -> Tensor:
-    """The formula; nan where a domain is left that is to be kept to."""
+    """The formula; nan where a value lies outside of an enforced domain."""
     formula = _of_complex if call.dtype.is_complex else Call.formula
     value = formula(call, tuple(operands))
     if not checks.same_shape(value.shape, call.shape):
@@ -160,7 +162,7 @@ def _guarded(call: Call, operands: Sequence[Tensor]) -> Tensor:
 
 
 def _of_complex(call: Call, operands: tuple[Tensor, ...]) -> Tensor:
-    """A loss is a real number: for complex tensors only if the formula takes their size."""
+    """The formula of complex tensors, if its result is real. Raises DtypeError if it is not."""
     try:
         value = call.formula(operands)
     except RuntimeError:  # an operation that complex numbers do not have

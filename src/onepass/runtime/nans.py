@@ -51,17 +51,17 @@ def show(gradients: Sequence[Tensor | None], broken: Tensor) -> None:
 
 
 def _may_be_differentiated(tensor: Tensor) -> bool:
-    """Under a transform a tensor does not say whether it is; a trace serves both."""
+    """Whether a gradient may be asked for; unknown under a transform or a trace, so True."""
     if tensor.requires_grad or internals.are_transforms_active():
         return True
     return not torch.compiler.is_compiling() and internals.tracing_state() is not None
 
 
 def _along(broken: Tensor, tensor: Tensor) -> Tensor:
-    """The mask of a value, for elements of the value or for rows of it."""
+    """The mask in the shape of elements, or with one more axis for rows."""
     return broken.unsqueeze(-1) if tensor.dim() > broken.dim() else broken
 
 
 def _of_value(holds: Tensor, value: Tensor) -> Tensor:
-    """What holds of elements, for each value: of any element of its row."""
+    """Elements to values: True for a row that has a True element."""
     return holds.sum(-1) > 0 if holds.dim() > value.dim() else holds

@@ -22,14 +22,7 @@ from torch import Tensor
 
 from onepass.errors import DtypeError, ParameterError, quoted
 from onepass.runtime import checks, circumstances, sharded
-from onepass.runtime.call import Call, RowCall
-from onepass.runtime.operands import is_data
-
-
-def divisor(call: Call | RowCall) -> float:
-    """What the sum is divided by, of a call that does not count its rows."""
-    given = call.denominator
-    return count(call.reduction, call.shape) if given is None else float(given)
+from onepass.runtime.circumstances import is_data
 
 
 def count(reduction: str, shape: torch.Size) -> float:
@@ -42,7 +35,7 @@ def count(reduction: str, shape: torch.Size) -> float:
 
 
 def divided(values: Tensor, reduction: str, denominator: float | Tensor | None) -> Tensor:
-    """The reduced loss of the weighted ones; no size is a number in it, for those who trace it."""
+    """The reduced loss of weighted values; sizes stay symbolic for tracers."""
     if denominator is not None:
         return values.sum() / denominator
     if reduction == "mean":
@@ -103,6 +96,17 @@ def product(a: Tensor | None, b: Tensor | None) -> Tensor | None:
     return torch.where((one != 0) & (other != 0), one.to(wide) * other, nothing)
 
 
+def counted(
+    reduction: str, shape: torch.Size, counts: Tensor, weight: Tensor | None
+) -> float | Tensor:
+    """The denominator of mean or batchmean where the loss says how much each row counts."""
+    weighted = counts if weight is None else product(counts, weight)
+    assert weighted is not None
+    if reduction == "mean":
+        return weighted.sum(dtype=torch.float64)
+    return rows_that_count(weighted, shape)
+
+
 def rows_that_count(counting: Tensor, shape: torch.Size) -> float | Tensor:
     """How many rows of the batch, the first axis, have an element that counts."""
     if not shape:
@@ -123,7 +127,7 @@ def _total(weight: Tensor, shape: torch.Size) -> Tensor:
 
 
 def _sum(weight: Tensor) -> Tensor:
-    """Wide enough that no count of half-precision weights overflows."""
+    """The sum, of half types in float32: a count of weights would overflow."""
     if weight.dtype.is_floating_point:
         return weight.sum(dtype=torch.promote_types(weight.dtype, torch.float32))
     return weight.sum()
@@ -174,5 +178,5 @@ def _checked_normalizer(loss: str, normalizer: Any, reduction: str) -> float | T
 
 
 def _is_known(tensor: Tensor) -> bool:
-    """Whether its value may be asked for: nothing waits for it, and nothing traces it."""
+    """Whether its value can be read: it is in host memory, and nothing traces it."""
     return circumstances.obstacle() is None and is_data(tensor)

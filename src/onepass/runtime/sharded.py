@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onepass.runtime.operands import PLAIN
+from onepass.runtime.circumstances import PLAIN
 
 
 def is_sharded(thing: Any) -> bool:

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from onepass.define import PROBABILITY, REAL, SIGN, catalogue
+from onepass.catalogue import catalogue
+from onepass.define import PROBABILITY, REAL, SIGN
 from onepass.errors import DtypeError
 from onepass.guide.diagnose import examine
 from onepass.guide.diagnose.batch import CLASS_LOSSES, Batch

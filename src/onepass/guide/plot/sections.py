@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from onepass.catalogue import catalogue
 from onepass.define import (
     LOG_PROBABILITY,
     NONNEGATIVE,
@@ -23,7 +24,6 @@ from onepass.define import (
     Domain,
     Pointwise,
     Rowwise,
-    catalogue,
 )
 from onepass.errors import ParameterError, quoted
 from onepass.runtime.dispatch import engine

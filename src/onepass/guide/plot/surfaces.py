@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from onepass.define import Pointwise, Rowwise, catalogue
+from onepass.catalogue import catalogue
+from onepass.define import Pointwise, Rowwise
 from onepass.errors import ParameterError
 from onepass.guide.plot import draw
 from onepass.guide.plot.curves import drawable, seen, unreduced
@@ -26,7 +27,7 @@ _EXTEND = {
     (False, False): "neither",
     (True, False): "min",
     (False, True): "max",
-    (True, True): "both",
+    (True, True): "logical_and",
 }  # whether there is something below the lowest band, and above the highest
 _SIDE = 60  # points along a side
 _EDGE = 1e-3  # the least probability: at 0 its logarithm is infinite

@@ -14,7 +14,7 @@ from onepass.rowwise import vectors
 from onepass.rowwise.cosine_embedding import cpu, reference
 from onepass.runtime import checks
 from onepass.runtime.call import Prepared, RowCall
-from onepass.runtime.remember import remembered
+from onepass.runtime.call_cache import cached
 
 _NAME = "cosine_embedding_loss"
 _CARD = Card(
@@ -44,7 +44,7 @@ loss = Rowwise(
 )  # fmt: skip
 
 
-@remembered
+@cached
 def evaluate(
     input1: Tensor, input2: Tensor, target: Tensor, margin: float, *weighting: Any
 ) -> Prepared:

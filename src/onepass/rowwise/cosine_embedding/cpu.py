@@ -17,10 +17,10 @@ from torch import Tensor
 from onepass.rowwise.tiles import RUN, TILE, rows_at_once
 from onepass.rowwise.vectors import most, ordinary
 from onepass.runtime.call import RowCall
-from onepass.runtime.rows import Plan
+from onepass.runtime.cpu.rows import Plan
 
 if TYPE_CHECKING:
-    from onepass.runtime.words import *
+    from onepass.runtime.cpu.words import *
 
 
 def plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
@@ -35,7 +35,7 @@ def plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
         flags={"CHECKED": call.checks_values},
         numbers=(call.options["margin"], most(call.precision)),
         integers=(rows, features, at_once),
-        turns=-(-rows // at_once),
+        blocks=-(-rows // at_once),
     )
 
 
@@ -43,14 +43,18 @@ def pairs(
     input1_at, input2_at, target_at, weight_at, values_at,
     gradient_input1_at, gradient_input2_at, partials_at,
     margin, most, scale,
-    rows, features, at_once, turn_at,
+    rows, features, at_once, next_block_at,
 ):  # fmt: skip
     # reads 2 per feature (then again, from cache) and writes 2
     one = real(1.0)
-    dot_at, square1_at, square2_at = room(scale, TILE), room(scale, TILE), room(scale, TILE)
-    shrink1_at, shrink2_at, cross_at = room(one, TILE), room(one, TILE), room(one, TILE)
-    own1_at, own2_at = room(one, TILE), room(one, TILE)
-    block = turn(turn_at)
+    dot_at, square1_at, square2_at = (
+        scratch(scale, TILE),
+        scratch(scale, TILE),
+        scratch(scale, TILE),
+    )
+    shrink1_at, shrink2_at, cross_at = scratch(one, TILE), scratch(one, TILE), scratch(one, TILE)
+    own1_at, own2_at = scratch(one, TILE), scratch(one, TILE)
+    block = next_block(next_block_at)
     while block * at_once < rows:
         row = block * at_once
         count = min(at_once, rows - row)
@@ -60,7 +64,7 @@ def pairs(
             shrink1, shrink2 = one, one
             if counts(target_at, weight_at, row + p):
                 dot, square1, square2 = products(input1_at, input2_at, first, features, one, one)
-                if not both(ordinary(square1), ordinary(square2)):
+                if not logical_and(ordinary(square1), ordinary(square2)):
                     shrink1 = shrinkage(input1_at, first, features, most)
                     shrink2 = shrinkage(input2_at, first, features, most)
                     dot, square1, square2 = products(
@@ -83,13 +87,13 @@ def pairs(
                     (row + p) * features, features, read(cross_at, p),
                     read(own1_at, p), read(own2_at, p), read(shrink1_at, p), read(shrink2_at, p),
                 )  # fmt: skip
-        block = turn(turn_at)
+        block = next_block(next_block_at)
 
 
 def counts(target_at, weight_at, row):
     label = load(target_at, row)
-    labelled = either(label == real(1.0), label == real(-1.0))
-    return both(labelled, read(weight_at, row) != 0.0) if WEIGHTED else labelled
+    labelled = logical_or(label == real(1.0), label == real(-1.0))
+    return logical_and(labelled, read(weight_at, row) != 0.0) if WEIGHTED else labelled
 
 
 def products(input1_at, input2_at, first, features, shrink1, shrink2):
@@ -136,20 +140,22 @@ def values(
         excess = where(within, float64(0.0), excess)
         value = where(label == real(1.0), 1.0 - cosine, excess)
         pull = where(label == real(1.0), float64(-1.0), where(within, float64(0.0), float64(1.0)))
-        used = either(label == real(1.0), label == real(-1.0))
+        used = logical_or(label == real(1.0), label == real(-1.0))
         weight = float64(1.0)
         if WEIGHTED:
             weight = read(weight_at, row + p)
-            used = both(used, weight != 0.0)
+            used = logical_and(used, weight != 0.0)
         loss = where(used, weight * value, float64(0.0))
         if CHECKED:
-            legal = either(label == real(1.0), label == real(-1.0))
-            loss = where(either(legal, weight == 0.0), loss, float64(nan))
+            legal = logical_or(label == real(1.0), label == real(-1.0))
+            loss = where(logical_or(legal, weight == 0.0), loss, float64(nan))
         total = accumulate(total, loss)
         if EACH:
             store_value(values_at, row + p, real(loss))
         if GRADIENT_INPUT1 or GRADIENT_INPUT2:
-            factor = where(both(used, negation(missing)), scale * weight * pull, float64(0.0))
+            factor = where(
+                logical_and(used, logical_not(missing)), scale * weight * pull, float64(0.0)
+            )
             moves = factor != 0.0
             turning = factor * cosine
             write(cross_at, p, real(where(moves, factor / lengths, float64(0.0))))

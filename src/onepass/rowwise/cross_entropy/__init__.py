@@ -12,7 +12,7 @@ from onepass.rowwise.cross_entropy import cpu, reference
 from onepass.rowwise.tally import tally
 from onepass.runtime import keywords, reduce
 from onepass.runtime.call import Prepared
-from onepass.runtime.remember import remembered
+from onepass.runtime.call_cache import cached
 
 _CARD = Card(
     task="classification",
@@ -52,7 +52,7 @@ of_probabilities = Rowwise(
 )  # fmt: skip
 
 
-@remembered
+@cached
 def evaluate(
     input: Tensor,
     target: Tensor,

@@ -23,10 +23,10 @@ from torch import Tensor
 from onepass.rowwise.tally import count_of
 from onepass.rowwise.tiles import ROOM, RUN, TILE, place, tiled, tiled_along
 from onepass.runtime.call import RowCall
-from onepass.runtime.rows import Plan
+from onepass.runtime.cpu.rows import Plan
 
 if TYPE_CHECKING:
-    from onepass.runtime.words import *
+    from onepass.runtime.cpu.words import *
 
 
 def plan_of_labels(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
@@ -42,7 +42,7 @@ def plan_of_labels(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
         flags=flags(call) | {"ALONE": False} | tiles.flags,
         numbers=(smoothing, spread, z_loss, cap or 1.0),
         integers=(*tiles.integers, call.options["ignore_index"]),
-        turns=tiles.turns,
+        blocks=tiles.blocks,
     )
 
 
@@ -59,7 +59,7 @@ def plan_of_probabilities(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
         flags=flags(call),
         numbers=(smoothing, spread, z_loss, cap or 1.0),
         integers=tiles.integers,
-        turns=tiles.turns,
+        blocks=tiles.blocks,
     )
 
 
@@ -115,11 +115,11 @@ def labels(target_at, class_weight_at, weight_at, label_at, row, count, classes,
         label = read(target_at, row + p)
         counts = label != ignore_index
         if WEIGHTED:
-            counts = both(counts, read(weight_at, row + p) != 0.0)
-        legal = both(label >= 0, label < classes)
+            counts = logical_and(counts, read(weight_at, row + p) != 0.0)
+        legal = logical_and(label >= 0, label < classes)
         lost = where(counts, float64(nan), float64(0.0))
         wrong = accumulate(wrong, where(legal, float64(0.0), lost))
-        label = label if both(counts, legal) else -1
+        label = label if logical_and(counts, legal) else -1
         if CLASS_WEIGHTED and not SMOOTHED and not SQUARED:  # nothing but its class counts in a row
             label = -1 if class_weight(class_weight_at, max(label, 0)) == real(0.0) else label
         write(label_at, p, int32(label))
@@ -184,7 +184,7 @@ def with_limit(top, whole):
     """The sum of the exponentials, nan where there is no limit: of infinite logits more than one,
     or nothing but -inf.
     """
-    limit = either(absolute(top) < real(inf), both(top == real(inf), whole == real(1.0)))
+    limit = logical_or(absolute(top) < real(inf), logical_and(top == real(inf), whole == real(1.0)))
     return where(limit, whole, real(nan))
 
 
@@ -195,7 +195,11 @@ def apart(x, top):
 
 def finite(top):
     """What logits are taken relative to: `top`, or the nearest number to it."""
-    return where(top < real(-utmost), real(-utmost), where(top > real(utmost), real(utmost), top))
+    return where(
+        top < real(-max_finite),
+        real(-max_finite),
+        where(top > real(max_finite), real(max_finite), top),
+    )
 
 
 def reach_above(top):
@@ -217,7 +221,7 @@ def flattened(capped, cap):
 def along(
     input_at, target_at, class_weight_at, weight_at, values_at, gradient_input_at, partials_at,
     smoothing, spread, z_loss, cap, scale,
-    rows, classes, at_once, ignore_index, turn_at,
+    rows, classes, at_once, ignore_index, next_block_at,
 ):  # fmt: skip
     # reads 1 per logit (then again, from cache) and writes 1
     if IN_PLACE:
@@ -225,14 +229,14 @@ def along(
     spread_mass = real(spread_over(class_weight_at, classes, smoothing, spread))
     keep, spread = real(1.0 - smoothing), real(spread)
     z_loss, cap = real(z_loss), real(cap)
-    top_at, own_at, others_at = room(cap, TILE), room(cap, TILE), room(cap, TILE)
-    short_at, common_at, label_at = room(cap, TILE), room(cap, TILE), room(int32(0), TILE)
-    peaks_at = room(cap, TILE)
+    top_at, own_at, others_at = scratch(cap, TILE), scratch(cap, TILE), scratch(cap, TILE)
+    short_at, common_at, label_at = scratch(cap, TILE), scratch(cap, TILE), scratch(int32(0), TILE)
+    peaks_at = scratch(cap, TILE)
     piece = max(RUN, (classes + TILE - 1) // TILE)
     pieces = (classes + piece - 1) // piece
     whole = divisor(target_at, class_weight_at, weight_at, rows, classes, ignore_index)
     scale = scale / whole
-    block = turn(turn_at)
+    block = next_block(next_block_at)
     while block * at_once < rows:
         row = block * at_once
         count = min(at_once, rows - row)
@@ -274,7 +278,7 @@ def along(
                     store(gradient_input_at, at, slope)
                 else:
                     clear(gradient_input_at, first, first + classes)
-        block = turn(turn_at)
+        block = next_block(next_block_at)
 
 
 def top_of(input_at, first, end, cap):
@@ -294,7 +298,7 @@ def sums(
     far: what was summed before a larger one is scaled down. `peaks` keeps, from `number` on, what
     the exponentials of each piece are relative to.
     """
-    plain = both(own >= real(LOWEST), own <= real(HIGHEST))
+    plain = logical_and(own >= real(LOWEST), own <= real(HIGHEST))
     while True:
         top, total = real(0.0) if plain else real(-inf), float64(0.0)
         for start in range(first, end, piece):
@@ -333,7 +337,7 @@ def run_of(input_at, gradient_input_at, first, end, at, base, reach, cap, skips)
     part = real(0.0)
     for i in range(first, end):
         e = grown(logit(input_at, i, cap), base, reach)
-        left_out = both(skips, int32(i) == int32(at))
+        left_out = logical_and(skips, int32(i) == int32(at))
         part = accumulate(part, where(left_out, real(0.0), e))
         if GRADIENT_INPUT and waits():
             store(gradient_input_at, i, e)
@@ -377,7 +381,7 @@ def slopes(
 def across(
     input_at, target_at, class_weight_at, weight_at, values_at, gradient_input_at, partials_at,
     smoothing, spread, z_loss, cap, scale,
-    rows, classes, inner, at_once, ignore_index, turn_at,
+    rows, classes, inner, at_once, ignore_index, next_block_at,
 ):  # fmt: skip
     # reads 1 per logit, writes 1; a tile's logits wait in `x_at`, classes apart by `at_once`
     if IN_PLACE:
@@ -385,13 +389,13 @@ def across(
     spread_mass = real(spread_over(class_weight_at, classes, smoothing, spread))
     keep, spread = real(1.0 - smoothing), real(spread)
     z_loss, cap = real(z_loss), real(cap)
-    top_at, own_at, others_at = room(cap, TILE), room(cap, TILE), room(cap, TILE)
-    short_at, common_at, label_at = room(cap, TILE), room(cap, TILE), room(int32(0), TILE)
-    x_at, base_at = room(cap, ROOM), room(cap, TILE)
+    top_at, own_at, others_at = scratch(cap, TILE), scratch(cap, TILE), scratch(cap, TILE)
+    short_at, common_at, label_at = scratch(cap, TILE), scratch(cap, TILE), scratch(int32(0), TILE)
+    x_at, base_at = scratch(cap, ROOM), scratch(cap, TILE)
     tiles = (inner + at_once - 1) // at_once
     whole = divisor(target_at, class_weight_at, weight_at, rows, classes, ignore_index)
     scale = scale / whole
-    block = turn(turn_at)
+    block = next_block(next_block_at)
     while block < rows // inner * tiles:
         start = block % tiles * at_once
         count = min(at_once, inner - start)
@@ -439,7 +443,7 @@ def across(
                     slope = where(label == int32(c), read(own_at, p), slope)
                     write(x_at, c * at_once + p, where(label < int32(0), real(0.0), slope))
             hand_over(input_at, x_at, gradient_input_at, base, classes, inner, at_once, count, cap)
-        block = turn(turn_at)
+        block = next_block(next_block_at)
 
 
 def fetch(input_at, x_at, base, classes, inner, at_once, count, cap):
@@ -463,15 +467,15 @@ def along_probabilities(
     input_at, target_at, class_weight_at, weight_at, values_at,
     gradient_input_at, gradient_target_at, partials_at,
     smoothing, spread, z_loss, cap, scale,
-    rows, classes, at_once, turn_at,
+    rows, classes, at_once, next_block_at,
 ):  # fmt: skip
     # reads 2 per logit (then again, from cache) and writes 1, or 2 with the target's gradient
     if IN_PLACE:
         gradient_input_at = input_at
     keep, spread, z_loss, cap = real(1.0 - smoothing), real(spread), real(z_loss), real(cap)
-    top_at, best_at, others_at = room(cap, TILE), room(int64(0), TILE), room(cap, TILE)
-    mass_at, own_mass_at, short_at = room(cap, TILE), room(cap, TILE), room(cap, TILE)
-    block = turn(turn_at)
+    top_at, best_at, others_at = scratch(cap, TILE), scratch(int64(0), TILE), scratch(cap, TILE)
+    mass_at, own_mass_at, short_at = scratch(cap, TILE), scratch(cap, TILE), scratch(cap, TILE)
+    block = next_block(next_block_at)
     while block * at_once < rows:
         row = block * at_once
         count = min(at_once, rows - row)
@@ -537,7 +541,7 @@ def along_probabilities(
                     store(gradient_input_at, best, slope)
                 else:
                     clear(gradient_input_at, first, end)
-        block = turn(turn_at)
+        block = next_block(next_block_at)
 
 
 def counts(weight_at, row):
@@ -623,7 +627,7 @@ def target_slopes(
         weight = class_weight(class_weight_at, i - first)
         surprise = size - apart(logit(input_at, i, cap), top)
         mass = mass_of(target_at, class_weight_at, i, first, keep, spread)
-        used = either(mass != real(0.0), surprise < real(inf))
-        used = both(used, both(row_counts, weight != real(0.0)))
+        used = logical_or(mass != real(0.0), surprise < real(inf))
+        used = logical_and(used, logical_and(row_counts, weight != real(0.0)))
         slope = factor * weight * surprise
         store(gradient_target_at, i, where(used, slope, real(0.0)))

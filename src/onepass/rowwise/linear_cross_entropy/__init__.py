@@ -50,12 +50,12 @@ _OPTIONS = cross_entropy.OPTIONS | {"ignore_index": _index}
 _TENSORS = ("input", "target", "linear_weight", "linear_bias")
 of_labels = Rowwise(
     _NAME, _TENSORS, reference.of_labels, None,
-    _OPTIONS, _CARD, counts=labels.counts, tally=_tally, engine=cpu,
+    _OPTIONS, _CARD, counts=labels.counts, tally=_tally, cpu=cpu,
     shared=("linear_weight", "linear_bias"),
 )  # fmt: skip
 of_probabilities = Rowwise(
     _NAME, _TENSORS, reference.of_probabilities, None,
-    _OPTIONS, _CARD, engine=cpu, shared=("linear_weight", "linear_bias"),
+    _OPTIONS, _CARD, cpu=cpu, shared=("linear_weight", "linear_bias"),
 )  # fmt: skip
 
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from onepass.rowwise import cross_entropy
-from onepass.runtime import memory, rows
 from onepass.runtime.call import RowCall
-from onepass.runtime.operands import quotient
+from onepass.runtime.cpu import memory, rows
+from onepass.runtime.cpu.operands import quotient
 
 Gradients = list[Tensor | None]
 
@@ -58,19 +58,19 @@ def values(call: RowCall, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor | N
 
 
 def value_and_gradients(
-    call: RowCall, tensors: Sequence[Tensor], wanted: Sequence[bool], upstream: float = 1.0
+    call: RowCall, tensors: Sequence[Tensor], needs_grad: Sequence[bool], upstream: float = 1.0
 ) -> tuple[Tensor, Gradients]:
     """The reduced loss and its finished gradients."""
     denominator = rows.denominator(call, tensors)
     scale = quotient(upstream, denominator)
-    total, found = _accumulated(call, tensors, wanted, call.weight, scale)
+    total, found = _accumulated(call, tensors, needs_grad, call.weight, scale)
     return rows.reduced(call, tensors, total, denominator), found
 
 
 def gradients(
     call: RowCall,
     tensors: Sequence[Tensor],
-    wanted: Sequence[bool],
+    needs_grad: Sequence[bool],
     upstream: Tensor,
     lost: Tensor | None,
 ) -> Gradients:
@@ -78,18 +78,18 @@ def gradients(
     weight = rows.times_upstream(call, upstream)
     if lost is not None:  # a row without weight would be left out
         weight = weight.masked_fill(lost, math.nan)
-    return _accumulated(call, tensors, wanted, weight, 1.0)[1]
+    return _accumulated(call, tensors, needs_grad, weight, 1.0)[1]
 
 
 def _accumulated(
     call: RowCall,
     tensors: Sequence[Tensor],
-    wanted: Sequence[bool],
+    needs_grad: Sequence[bool],
     weight: Tensor | None,
     scale: float,
 ) -> tuple[float, Gradients]:
     linear_weight = tensors[2]
-    sums = [_zeros(t, need) for t, need in zip(tensors, wanted, strict=True)]
+    sums = [_zeros(t, need) for t, need in zip(tensors, needs_grad, strict=True)]
     by_input, by_target, by_weight, by_bias = (*sums, None)[:4]
     total = 0.0
     for chunk in _chunks(call, tensors, weight):

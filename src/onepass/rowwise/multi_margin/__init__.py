@@ -12,7 +12,7 @@ from onepass.rowwise import labels
 from onepass.rowwise.multi_margin import cpu, reference
 from onepass.runtime import keywords
 from onepass.runtime.call import Prepared
-from onepass.runtime.remember import remembered
+from onepass.runtime.call_cache import cached
 
 _NAME = "multi_margin_loss"
 
@@ -49,7 +49,7 @@ of_labels = Rowwise(
 )  # fmt: skip
 
 
-@remembered
+@cached
 def evaluate(
     input: Tensor,
     target: Tensor,

@@ -19,10 +19,10 @@ from torch import Tensor
 
 from onepass.rowwise.tiles import ROOM, RUN, TILE, place, tiled
 from onepass.runtime.call import RowCall
-from onepass.runtime.rows import Plan
+from onepass.runtime.cpu.rows import Plan
 
 if TYPE_CHECKING:
-    from onepass.runtime.words import *
+    from onepass.runtime.cpu.words import *
 
 
 def plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
@@ -37,7 +37,7 @@ def plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
         flags={"CLASS_WEIGHTED": weight is not None, "SQUARED_HINGE": p == 2} | tiles.flags,
         numbers=(float(call.options["margin"]),),
         integers=tiles.integers,
-        turns=tiles.turns,
+        blocks=tiles.blocks,
     )
 
 
@@ -75,10 +75,10 @@ def step_of(hinge):
 
 def along(
     input_at, target_at, class_weight_at, weight_at, values_at, gradient_input_at, partials_at,
-    margin, scale, rows, classes, at_once, turn_at,
+    margin, scale, rows, classes, at_once, next_block_at,
 ):  # fmt: skip
     # reads 1 per score, writes 1
-    block = turn(turn_at)
+    block = next_block(next_block_at)
     while block * at_once < rows:
         total = float64(0.0)
         for row in range(block * at_once, min((block + 1) * at_once, rows)):
@@ -102,7 +102,7 @@ def along(
                 store_value(values_at, row, real(loss))
             total = total + loss
         write(partials_at, block, total)
-        block = turn(turn_at)
+        block = next_block(next_block_at)
 
 
 def hinges(input_at, gradient_input_at, first, end, lead, factor):
@@ -124,15 +124,23 @@ def hinges(input_at, gradient_input_at, first, end, lead, factor):
 
 def across(
     input_at, target_at, class_weight_at, weight_at, values_at, gradient_input_at, partials_at,
-    margin, scale, rows, classes, inner, at_once, turn_at,
+    margin, scale, rows, classes, inner, at_once, next_block_at,
 ):  # fmt: skip
     # reads 1 per score, writes 1; where rows do not touch, a tile's scores wait in `x_at`
     margin = real(margin)
-    lead_at, factor_at, label_at = room(margin, TILE), room(margin, TILE), room(int32(0), TILE)
-    cost_at, pull_at, share_at = room(margin, TILE), room(margin, TILE), room(float64(0.0), TILE)
-    x_at = room(margin, ROOM)
+    lead_at, factor_at, label_at = (
+        scratch(margin, TILE),
+        scratch(margin, TILE),
+        scratch(int32(0), TILE),
+    )
+    cost_at, pull_at, share_at = (
+        scratch(margin, TILE),
+        scratch(margin, TILE),
+        scratch(float64(0.0), TILE),
+    )
+    x_at = scratch(margin, ROOM)
     tiles = (inner + at_once - 1) // at_once
-    block = turn(turn_at)
+    block = next_block(next_block_at)
     while block < rows // inner * tiles:
         start = block % tiles * at_once
         count = min(at_once, inner - start)
@@ -159,8 +167,8 @@ def across(
                 i = c * at_once + p
                 x = load(input_at, base + c * inner + p) if ADJACENT else read(x_at, i)
                 slack, label = read(lead_at, p) + x, read(label_at, p)
-                apart = either(label == int32(c), label < int32(0))
-                hinge = where(either(apart, slack <= real(0.0)), real(0.0), slack)
+                apart = logical_or(label == int32(c), label < int32(0))
+                hinge = where(logical_or(apart, slack <= real(0.0)), real(0.0), slack)
                 step = step_of(hinge)
                 write(cost_at, p, read(cost_at, p) + hinge * step)
                 write(pull_at, p, read(pull_at, p) + step)
@@ -185,4 +193,4 @@ def across(
             for p in range(count):
                 at = place(base, p, max(int64(read(label_at, p)), 0), classes, inner)
                 store(gradient_input_at, at, -read(factor_at, p) * read(pull_at, p))
-        block = turn(turn_at)
+        block = next_block(next_block_at)

@@ -14,7 +14,7 @@ from onepass.pointwise.binary import multilabel_soft_margin_loss as of_elements
 from onepass.rowwise.multilabel_soft_margin import reference
 from onepass.runtime import checks, circumstances, eager, reduce
 from onepass.runtime.call import Call, RowCall
-from onepass.runtime.operands import is_data
+from onepass.runtime.circumstances import is_data
 
 _NAME = "multilabel_soft_margin_loss"
 _TENSORS = ("input", "target")

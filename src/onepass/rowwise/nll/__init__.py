@@ -12,7 +12,7 @@ from onepass.rowwise.nll import cpu, reference
 from onepass.rowwise.tally import tally
 from onepass.runtime import internals, keywords
 from onepass.runtime.call import Prepared
-from onepass.runtime.remember import remembered
+from onepass.runtime.call_cache import cached
 
 _NAME = "nll_loss"
 
@@ -43,11 +43,11 @@ of_labels = Rowwise(
         sources=("Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",),
     ),
     counts=labels.counts, tally=tally, refuse=labels.refuse_out_of_range,
-    fused=None if internals.nll_loss is None else _torchs,
+    torch_op=None if internals.nll_loss is None else _torchs,
 )  # fmt: skip
 
 
-@remembered
+@cached
 def evaluate(
     input: Tensor,
     target: Tensor,

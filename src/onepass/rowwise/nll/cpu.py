@@ -1,5 +1,5 @@
 # pyright: reportMissingParameterType=false
-"""nll_loss by turns: their gradient is zeros, then a slope at each row's label.
+"""nll_loss by blocks: their gradient is zeros, then a slope at each row's label.
 
 Scores are walked as they lie, (outers, classes, inner): rows whose classes touch have inner = 1.
 """
@@ -14,10 +14,10 @@ from torch import Tensor
 from onepass.rowwise.tally import count_of
 from onepass.rowwise.tiles import laid_out
 from onepass.runtime.call import RowCall
-from onepass.runtime.rows import Plan
+from onepass.runtime.cpu.rows import Plan
 
 if TYPE_CHECKING:
-    from onepass.runtime.words import *
+    from onepass.runtime.cpu.words import *
 
 
 ROOM = 16384  # scores of a turn
@@ -40,13 +40,13 @@ def plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
         flags={"CLASS_WEIGHTED": call.options["weight"] is not None, "ALONE": False},
         numbers=(),
         integers=(outers, classes, inner, at_once, piece, call.options["ignore_index"]),
-        turns=-(-outers // at_once) * -(-inner // piece),
+        blocks=-(-outers // at_once) * -(-inner // piece),
     )
 
 
 def at_labels(
     input_at, target_at, class_weight_at, weight_at, values_at, gradient_input_at, partials_at,
-    scale, outers, classes, inner, at_once, piece, ignore_index, turn_at,
+    scale, outers, classes, inner, at_once, piece, ignore_index, next_block_at,
 ):  # fmt: skip
     # reads 1 label and 1 score per row, writes 1 per score
     pieces = (inner + piece - 1) // piece
@@ -56,7 +56,7 @@ def at_labels(
             target_at, class_weight_at, weight_at, 0, outers * inner, classes, ignore_index
         )
         scale = scale / counted
-    block = turn(turn_at)
+    block = next_block(next_block_at)
     while block // pieces * at_once < outers:
         start = block % pieces * piece
         count = min(piece, inner - start)
@@ -83,7 +83,7 @@ def at_labels(
                     store_value(values_at, row, real(loss))
                 total = total + loss
         write(partials_at, block, total / counted if ALONE else total)
-        block = turn(turn_at)
+        block = next_block(next_block_at)
 
 
 def zeros(gradient_input_at, first, end):

@@ -11,7 +11,7 @@ from onepass.rowwise import vectors
 from onepass.rowwise.triplet_margin import cpu, reference
 from onepass.runtime import keywords
 from onepass.runtime.call import Prepared
-from onepass.runtime.remember import remembered
+from onepass.runtime.call_cache import cached
 
 _NAME, TENSORS = "triplet_margin_loss", ("anchor", "positive", "negative")
 _CARD = Card(
@@ -43,7 +43,7 @@ OPTIONS = {
 loss = Rowwise(_NAME, TENSORS, reference.loss, cpu.plan, OPTIONS, _CARD)
 
 
-@remembered
+@cached
 def evaluate(
     anchor: Tensor,
     positive: Tensor,

@@ -19,10 +19,10 @@ from torch import Tensor
 from onepass.rowwise.tiles import RUN, TILE, rows_at_once
 from onepass.rowwise.vectors import most, ordinary
 from onepass.runtime.call import RowCall
-from onepass.runtime.rows import Plan
+from onepass.runtime.cpu.rows import Plan
 
 if TYPE_CHECKING:
-    from onepass.runtime.words import *
+    from onepass.runtime.cpu.words import *
 
 
 NEAR, FAR, OTHER, THREE = 0, TILE, 2 * TILE, 3 * TILE  # where the distances of a tile stand
@@ -47,7 +47,7 @@ def plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
         },
         numbers=(margin, p, eps, most(call.precision)),
         integers=(rows, features, at_once),
-        turns=-(-rows // at_once),
+        blocks=-(-rows // at_once),
     )
 
 
@@ -55,12 +55,12 @@ def triplets(
     anchor_at, positive_at, negative_at, weight_at, values_at,
     gradient_anchor_at, gradient_positive_at, gradient_negative_at, partials_at,
     margin, p, eps, most, scale,
-    rows, features, at_once, turn_at,
+    rows, features, at_once, next_block_at,
 ):  # fmt: skip
     # reads 3 per feature (then again, from cache) and writes 3
     eps = real(eps)
-    sum_at, shrink_at, pull_at = room(scale, THREE), room(eps, THREE), room(eps, THREE)
-    block = turn(turn_at)
+    sum_at, shrink_at, pull_at = scratch(scale, THREE), scratch(eps, THREE), scratch(eps, THREE)
+    block = next_block(next_block_at)
     while block * at_once < rows:
         row = block * at_once
         count = min(at_once, rows - row)
@@ -100,7 +100,7 @@ def triplets(
                     gradient_anchor_at, gradient_positive_at, gradient_negative_at,
                     sum_at, shrink_at, pull_at, k, first, features, p, eps,
                 )  # fmt: skip
-        block = turn(turn_at)
+        block = next_block(next_block_at)
 
 
 def counts(weight_at, row):
@@ -204,7 +204,7 @@ def hinged(weight_at, values_at, row, value, scale):
     loss = where(weight == 0.0, float64(0.0), weight * value)
     if EACH:
         store_value(values_at, row, real(loss))
-    return loss, where(either(beyond, weight == 0.0), float64(0.0), scale * weight)
+    return loss, where(logical_or(beyond, weight == 0.0), float64(0.0), scale * weight)
 
 
 def distance(sum_at, shrink_at, place, p):
@@ -227,7 +227,7 @@ def pull(sum_at, place, factor, p):
         slope = factor / sqrt(total)
     elif not (ONE or INFINITE):
         slope = factor * exp64(log64(total) * (1.0 / p - 1.0))
-    return real(where(either(factor == 0.0, total == 0.0), float64(0.0), slope))
+    return real(where(logical_or(factor == 0.0, total == 0.0), float64(0.0), slope))
 
 
 def share(x_at, y_at, sum_at, pull_at, place, first, features, eps):
@@ -248,8 +248,8 @@ def slopes(
     """Of every feature of a triplet; exactly 0 where the triplet has none, whatever it holds."""
     near_pull, far_pull = read(pull_at, NEAR + k), read(pull_at, FAR + k)
     other_pull = read(pull_at, OTHER + k) if SWAPS else real(0.0)
-    still = both(near_pull == real(0.0), far_pull == real(0.0))
-    if both(still, other_pull == real(0.0)):
+    still = logical_and(near_pull == real(0.0), far_pull == real(0.0))
+    if logical_and(still, other_pull == real(0.0)):
         for i in range(first, first + features):
             zero = real(0.0)
             hand_over(

@@ -22,7 +22,7 @@ from onepass.rowwise.triplet_margin_with_distance.recognise import (
     recognised,
 )
 from onepass.runtime.call import Prepared
-from onepass.runtime.remember import remembered
+from onepass.runtime.call_cache import cached
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 
@@ -77,7 +77,7 @@ def evaluate(
     return _of_known(*tensors, *known, margin, swap, *weighting)
 
 
-@remembered
+@cached
 def _of_known(
     anchor: Tensor,
     positive: Tensor,

@@ -27,10 +27,10 @@ from onepass.rowwise.triplet_margin.cpu import (
 )
 from onepass.rowwise.vectors import most, ordinary
 from onepass.runtime.call import RowCall
-from onepass.runtime.rows import Plan
+from onepass.runtime.cpu.rows import Plan
 
 if TYPE_CHECKING:
-    from onepass.runtime.words import *
+    from onepass.runtime.cpu.words import *
 
 
 ANCHOR, POSITIVE, NEGATIVE = 0, TILE, 2 * TILE  # where the vectors of a tile stand
@@ -48,7 +48,7 @@ def plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
         flags={"SWAPS": call.options["swap"]},
         numbers=(call.options["margin"], call.options["eps"], most(call.precision)),
         integers=(rows, features, at_once),
-        turns=-(-rows // at_once),
+        blocks=-(-rows // at_once),
     )
 
 
@@ -56,13 +56,13 @@ def triplets(
     anchor_at, positive_at, negative_at, weight_at, values_at,
     gradient_anchor_at, gradient_positive_at, gradient_negative_at, partials_at,
     margin, eps, most, scale,
-    rows, features, at_once, turn_at,
+    rows, features, at_once, next_block_at,
 ):  # fmt: skip
     # reads 3 per feature (then again, from cache) and writes 3
     one = real(1.0)
-    dot_at, square_at, shrink_at = room(scale, THREE), room(scale, THREE), room(one, THREE)
-    cross_at, own_at = room(one, THREE), room(one, THREE)
-    block = turn(turn_at)
+    dot_at, square_at, shrink_at = scratch(scale, THREE), scratch(scale, THREE), scratch(one, THREE)
+    cross_at, own_at = scratch(one, THREE), scratch(one, THREE)
+    block = next_block(next_block_at)
     while block * at_once < rows:
         row = block * at_once
         count = min(at_once, rows - row)
@@ -84,7 +84,7 @@ def triplets(
                     gradient_anchor_at, gradient_positive_at, gradient_negative_at,
                     shrink_at, cross_at, own_at, k, (row + k) * features, features,
                 )  # fmt: skip
-        block = turn(turn_at)
+        block = next_block(next_block_at)
 
 
 def measure(
@@ -99,8 +99,8 @@ def measure(
     products(
         anchor_at, positive_at, negative_at, dot_at, square_at, k, first, features, one, one, one
     )
-    if not both(
-        both(ordinary(read(square_at, ANCHOR + k)), ordinary(read(square_at, POSITIVE + k))),
+    if not logical_and(
+        logical_and(ordinary(read(square_at, ANCHOR + k)), ordinary(read(square_at, POSITIVE + k))),
         ordinary(read(square_at, NEGATIVE + k)),
     ):
         a = shrinkage(anchor_at, first, features, eps, most)
@@ -194,7 +194,7 @@ def at_least(least, size):
 
 def quotient(moves, pull, lengths):
     """pull / lengths; 0 where nothing moves, or a vector has no length."""
-    return real(where(both(moves, lengths != 0.0), pull / lengths, float64(0.0)))
+    return real(where(logical_and(moves, lengths != 0.0), pull / lengths, float64(0.0)))
 
 
 def slopes(

@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from onepass.rowwise.triplet_margin import NORM as POWERS
 from onepass.runtime import circumstances
-from onepass.runtime.operands import is_data
+from onepass.runtime.circumstances import is_data
 
 FIRST, SECOND, DIFFERENCE, SIZES, SQUARES = "first", "second", "difference", "sizes", "squares"
 SIMILARITY = "similarity"

@@ -1,0 +1,67 @@
+"""torch's own operation for tiny calls, where ours costs more than its arithmetic."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+from onepass.runtime import reduce
+from onepass.runtime.call import Call, RowCall
+from onepass.runtime.cpu.operands import divisor_of
+
+_REDUCTIONS = ("none", "mean", "sum")  # torch's C++ enumeration, from 0
+# Elements up to which torch's operation is faster. It stays below torch's grain, where torch shares
+# a sum among threads and its bits depend on their number.
+_TINY = 16384
+_WIDE = 64 * _TINY  # the same of the scores of that many rows, most of which are only set to 0
+
+
+def suits(call: Call | RowCall, tensors: Sequence[Tensor]) -> bool:
+    """Whether that is the faster way for a call of plain tensors without weights."""
+    small = call.loss.torch_op is not None and call.shape.numel() <= _TINY
+    if not small or call.dtype.itemsize < 4 or call.reduction not in _REDUCTIONS:
+        return False
+    if isinstance(call, RowCall):
+        return _suits_rows(call, tensors)
+    return _suits_elements(call, tensors)
+
+
+def _suits_rows(call: RowCall, tensors: Sequence[Tensor]) -> bool:
+    input = tensors[0]
+    return (
+        input.numel() <= _WIDE
+        and input.dim() <= 2  # beyond, torch's classes are on axis 1
+        and (call.reduction != "mean" or call.counts_rows)
+    )
+
+
+def _suits_elements(call: Call, tensors: Sequence[Tensor]) -> bool:
+    return (
+        all(t.shape == call.shape and t.dtype is call.dtype for t in tensors)
+        and all(call.parameters.values())  # torch's operations take a parameter 0 differently
+        and divisor_of(call) == reduce.count(call.reduction, call.shape)
+    )
+
+
+def runner(
+    call: Call | RowCall, otherwise: Callable[[tuple[Tensor, ...]], Tensor]
+) -> Callable[[tuple[Tensor, ...]], Tensor]:
+    """What runs calls like this one, or leaves them to `otherwise`."""
+    operation, number = call.loss.torch_op, _REDUCTIONS.index(call.reduction)
+    options = call.options if isinstance(call, RowCall) else call.parameters
+    assert operation is not None
+
+    def run(tensors: tuple[Tensor, ...]) -> Tensor:
+        try:
+            value = operation(*tensors, number, **options)
+        except (IndexError, RuntimeError):
+            # An out-of-range label, of which the kernel's refusal says more, or a tensor made in
+            # inference mode, which torch's operation would save.
+            return otherwise(tensors)
+        if isinstance(call, RowCall) and math.isnan((value.sum() if value.dim() else value).item()):
+            return otherwise(tensors)  # torch's gradient would not show it
+        return value
+
+    return run
