@@ -8,6 +8,7 @@ import torch
 import onepass
 import onepass.functional as F
 from onepass import nn
+from onepass.catalogue import aliases, plain
 from onepass.errors import ParameterError
 from onepass.guide.names import (
     _ELSEWHERE,
@@ -147,6 +148,6 @@ def test_with_a_close_name_not_all_are_listed():
 
 
 def test_what_others_call_a_loss_is_none_of_ours():
-    known = {nn._plain(alias) for loss in CATALOGUE.values() for alias in nn._aliases(loss)}
+    known = {plain(alias) for loss in CATALOGUE.values() for alias in aliases(loss)}
     assert known.isdisjoint(_ELSEWHERE)
     assert set(_ELSEWHERE.values()) <= set(CATALOGUE)
