@@ -68,6 +68,7 @@ class Pointwise(Shown):
         self.name: str = formula.__name__
         self.card = card
         self.kernels: dict[Any, Any] = {}
+        self.cpu = elements  # what runs its kernels there
         self.module: type[torch.nn.Module] | None = None
         self._calls = CallCache()
         self._traced: dict[Any, Any] = {}
@@ -269,7 +270,7 @@ class Pointwise(Shown):
             self, self.tensors, self.parameters, self.flags,
         )  # fmt: skip
         needs_grad = [gradient and name == self.tensors[0] for name in self.tensors]
-        return elements.source(call, tensors, needs_grad)
+        return self.cpu.source(call, tensors, needs_grad)
 
     def __repr__(self) -> str:
         return f"<pointwise loss {self.name}{inspect.signature(self.formula)}>"

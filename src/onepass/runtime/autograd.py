@@ -25,7 +25,8 @@ class OnePass(torch.autograd.Function):
     def forward(ctx: Any, engine: Engine, call: Call | RowCall, *tensors: Tensor) -> Tensor:
         ctx.engine, ctx.call = engine, call
         ctx.save_for_backward(*tensors, *call.weights)
-        value, ctx.gradients = engine.value_and_gradients(call, tensors, _needs_grad(ctx))
+        needs_grad = ctx.needs_input_grad[2:]  # engine and call need none
+        value, ctx.gradients = engine.value_and_gradients(call, tensors, needs_grad)
         return value
 
     @staticmethod
@@ -51,16 +52,11 @@ class Elementwise(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> Any:
-        call, needs_grad, (upstream,) = ctx.call, _needs_grad(ctx), grad_outputs
+        call, needs_grad, (upstream,) = ctx.call, ctx.needs_input_grad[2:], grad_outputs
         tensors = _unpacked(ctx)
         if torch.is_grad_enabled() or not _is_one_gradient(upstream):
             return None, None, *eager.gradients(call, tensors, needs_grad, upstream)
         return None, None, *ctx.engine.gradients(call, tensors, needs_grad, upstream, ctx.lost)
-
-
-def _needs_grad(ctx: Any) -> tuple[bool, ...]:
-    """Which of the call's tensors do; engine and call are none."""
-    return ctx.needs_input_grad[2:]
 
 
 def _unpacked(ctx: Any) -> Sequence[Tensor]:
@@ -72,7 +68,7 @@ def _unpacked(ctx: Any) -> Sequence[Tensor]:
 
 def _gradients_anew(ctx: Any, upstream: Tensor) -> Gradients:
     """The gradients of a reduced loss, where those made with its value do not serve."""
-    call, tensors, needs_grad = ctx.call, _unpacked(ctx), _needs_grad(ctx)
+    call, tensors, needs_grad = ctx.call, _unpacked(ctx), ctx.needs_input_grad[2:]
     if torch.is_grad_enabled() or not _is_one_gradient(upstream):
         return eager.gradients(call, tensors, needs_grad, upstream)
     return ctx.engine.value_and_gradients(call, tensors, needs_grad, upstream)[1]

@@ -20,6 +20,7 @@ class Loss(Protocol):
     name: str
     formula: Callable[..., Any]
     kernels: dict[Any, Any]
+    cpu: Any  # runtime.cpu.elements
     torch_op: Callable[..., Tensor] | None
     weight_counts: bool
 

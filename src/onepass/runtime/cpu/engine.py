@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from torch import Tensor
 
 from onepass.runtime import checks, eager
 from onepass.runtime.call import Call, RowCall
 from onepass.runtime.circumstances import PLAIN, is_data
-from onepass.runtime.cpu import elements, recipes, torch_op
+from onepass.runtime.cpu import recipes, torch_op
 from onepass.runtime.cpu.kernels import Recipe
 
 Gradients = list[Tensor | None]
@@ -34,19 +33,14 @@ def _described(tensor: Tensor) -> str:
     return f"{kind}{tensor.dtype}, {tensor.layout}, on {tensor.device}"
 
 
-def kernels_of(call: Call | RowCall) -> Any:
-    """The module that runs it: `elements`, `rows`, or what the loss has in its place."""
-    return call.loss.cpu if isinstance(call, RowCall) else elements
-
-
 def value(call: Call | RowCall, tensors: Sequence[Tensor]) -> Tensor:
     """The reduced loss."""
-    return kernels_of(call).value(call, tensors)
+    return call.loss.cpu.value(call, tensors)
 
 
 def values(call: Call | RowCall, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
     """The unreduced loss, and where it is nan, if it is anywhere."""
-    return kernels_of(call).values(call, tensors)
+    return call.loss.cpu.values(call, tensors)
 
 
 def value_and_gradients(
@@ -57,9 +51,9 @@ def value_and_gradients(
 ) -> tuple[Tensor, Gradients]:
     """The reduced loss and its finished gradients."""
     if upstream is None:
-        return kernels_of(call).value_and_gradients(call, tensors, needs_grad)
+        return call.loss.cpu.value_and_gradients(call, tensors, needs_grad)
     call = call.without_launches()  # tensors that autograd saved may have other strides
-    return kernels_of(call).value_and_gradients(call, tensors, needs_grad, upstream.item())
+    return call.loss.cpu.value_and_gradients(call, tensors, needs_grad, upstream.item())
 
 
 def gradients(
@@ -70,7 +64,7 @@ def gradients(
     lost: Tensor | None,
 ) -> Gradients:
     """The gradients of the unreduced loss: slopes times upstream; nan where it is lost."""
-    return kernels_of(call).gradients(call, tensors, needs_grad, upstream, lost)
+    return call.loss.cpu.gradients(call, tensors, needs_grad, upstream, lost)
 
 
 def scaled(call: Call | RowCall, gradients: Gradients, upstream: Tensor) -> Gradients | None:
@@ -118,4 +112,4 @@ def recipe(
     call: Call | RowCall, tensors: tuple[Tensor, ...], given: tuple[Tensor, ...]
 ) -> Recipe | None:
     """How native.cpp runs the calls of this kind, from the tensors that were given."""
-    return recipes.of(kernels_of(call), call, tensors, given)
+    return recipes.of(call.loss.cpu, call, tensors, given)
