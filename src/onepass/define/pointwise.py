@@ -204,7 +204,7 @@ class Pointwise(Shown):
         device = tensors[0].device
         if any(given is not None for given in weights):
             weight, denominator = reduce.weighting(
-                self.name, shape, device, reduction, *weights, counts=self.weight_counts
+                self.name, shape, device, reduction, *weights, self.weight_counts
             )
         call = Call(
             shape, checks.under_autocast(dtype, device), reduction, weight, denominator,
