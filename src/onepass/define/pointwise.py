@@ -195,19 +195,23 @@ class Pointwise(Shown):
         parameters: Mapping[str, float],
         flags: Mapping[str, bool],
         reduction: str,
-        *weights: Any,
+        weight: Tensor | None,
+        sample_weight: Tensor | None,
+        mask: Tensor | None,
+        normalizer: float | Tensor | None,
     ) -> Prepared:
-        """The call of these tensors, checked; `weights` are the rest of _WEIGHTING."""
+        """The call of these tensors, checked."""
         shape, dtype = checks.agreement(self.name, names, tensors)
         reduction = keywords.reduction(self.name, reduction)
-        weight = denominator = None
+        total = denominator = None
         device = tensors[0].device
-        if any(given is not None for given in weights):
-            weight, denominator = reduce.weighting(
-                self.name, shape, device, reduction, *weights, self.weight_counts
-            )
+        if not (weight is None and sample_weight is None and mask is None and normalizer is None):
+            total, denominator = reduce.weighting(
+                self.name, shape, device, reduction, weight, sample_weight, mask, normalizer,
+                self.weight_counts,
+            )  # fmt: skip
         call = Call(
-            shape, checks.under_autocast(dtype, device), reduction, weight, denominator,
+            shape, checks.under_autocast(dtype, device), reduction, total, denominator,
             dispatch.is_checking(), self, names, parameters, flags,
         )  # fmt: skip
         return call, tensors
