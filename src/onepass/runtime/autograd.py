@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from onepass.runtime import eager, internals
-from onepass.runtime.call import Call, RowCall
-from onepass.runtime.engines import Engine, Gradients
+from onepass.runtime.call import Call, Gradients, RowCall
+from onepass.runtime.engines import Engine
 
 
 class OnePass(torch.autograd.Function):

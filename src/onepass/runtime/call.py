@@ -129,3 +129,4 @@ class RowCall(_Reduced):
 
 
 Prepared = tuple[Call | RowCall, tuple[Tensor, ...]]  # a call, and the tensors it is made of
+Gradients = list[Tensor | None]  # one for each tensor of a call, None where none is needed

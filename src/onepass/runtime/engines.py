@@ -11,11 +11,10 @@ from typing import Protocol
 
 from torch import Tensor
 
-from onepass.runtime.call import Call, RowCall
+from onepass.runtime.call import Call, Gradients, RowCall
 from onepass.runtime.cpu import engine as cpu
 from onepass.runtime.cpu.kernels import Recipe
 
-Gradients = list[Tensor | None]  # one for each tensor of the call, None where it is not needed
 Runner = Callable[[tuple[Tensor, ...]], Tensor]  # the loss of tensors, for all calls of one kind
 
 

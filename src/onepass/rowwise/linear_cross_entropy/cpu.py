@@ -15,11 +15,9 @@ import torch
 from torch import Tensor
 
 from onepass.rowwise import cross_entropy
-from onepass.runtime.call import RowCall
+from onepass.runtime.call import Gradients, RowCall
 from onepass.runtime.cpu import memory, rows
 from onepass.runtime.cpu.operands import quotient
-
-Gradients = list[Tensor | None]
 
 # Bytes of the logits at a time. Fewer would read the layer's weight more often than its products
 # take to be computed; more would be felt beside the gradients.

@@ -13,7 +13,7 @@ from onepass.errors import EngineError
 from onepass.printers.cpu import BLOCK, text
 from onepass.printers.kernel import Kernel, Operand
 from onepass.runtime import checks, nans
-from onepass.runtime.call import Call
+from onepass.runtime.call import Call, Gradients
 from onepass.runtime.cpu import kernels, memory
 from onepass.runtime.cpu.kernels import Recipe
 from onepass.runtime.cpu.operands import (
@@ -26,7 +26,6 @@ from onepass.runtime.cpu.operands import (
     quotient,
 )
 
-Gradients = list[Tensor | None]
 Asked = tuple[torch.dtype | None, ...]
 
 _HALVES = (torch.float16, torch.bfloat16)

@@ -7,12 +7,10 @@ from collections.abc import Callable, Sequence
 from torch import Tensor
 
 from onepass.runtime import checks, eager
-from onepass.runtime.call import Call, RowCall
+from onepass.runtime.call import Call, Gradients, RowCall
 from onepass.runtime.circumstances import PLAIN, is_data
 from onepass.runtime.cpu import recipes, torch_op
 from onepass.runtime.cpu.kernels import Recipe
-
-Gradients = list[Tensor | None]
 
 
 def obstacle(call: Call | RowCall, tensors: Sequence[Tensor]) -> str | None:

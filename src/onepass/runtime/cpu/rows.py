@@ -19,12 +19,10 @@ from torch import Tensor
 from onepass.errors import EngineError
 from onepass.printers import rows as printer
 from onepass.runtime import eager, nans
-from onepass.runtime.call import RowCall
+from onepass.runtime.call import Gradients, RowCall
 from onepass.runtime.cpu import kernels, memory
 from onepass.runtime.cpu.kernels import Recipe
 from onepass.runtime.cpu.operands import divisor_of, dtype_name, number, quotient
-
-Gradients = list[Tensor | None]
 
 ALONE = 16384  # rows that every thread counts for itself, where a mean divides by their number
 
