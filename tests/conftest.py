@@ -31,11 +31,13 @@ def pytest_addoption(parser):
 @pytest.fixture
 def fresh(monkeypatch):
     """No kernel of a row-wise loss is loaded yet, and what is loaded is forgotten afterwards."""
-    from onepass.define import rowwise
+    import onepass
+    from onepass.define import Rowwise
     from onepass.runtime import dispatch
 
-    for loss in rowwise._rowwise.values():
-        monkeypatch.setattr(loss, "kernels", {})
+    for loss in onepass.catalogue().values():
+        for variant in loss.variants if isinstance(loss, Rowwise) else ():
+            monkeypatch.setattr(variant, "kernels", {})
     monkeypatch.setattr(dispatch, "has_defaults", lambda: False)
 
 
@@ -45,7 +47,7 @@ def by_python(monkeypatch):
     from onepass.runtime import call_cache
     from onepass.runtime.cpu import native
 
-    monkeypatch.setattr(native, "calls", lambda: None)
+    monkeypatch.setattr(native, "calls", lambda ranges: None)
     for thing in gc.get_objects():
         if type(thing) is call_cache.CallCache:
             monkeypatch.setattr(thing, "_calls", None)

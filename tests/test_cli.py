@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 import onepass
 import onepass.functional as F
 from onepass.cli import app
-from onepass.define import Rowwise, Within
+from onepass.define import Rowwise
 from onepass.errors import EngineError
 from onepass.guide import demo
 from onepass.guide.demo import race, training
@@ -162,11 +162,9 @@ def test_domains_of_a_row_wise_loss_are_shown():
     }  # fmt: skip
     for loss in onepass.catalogue().values():
         shown = json.loads(printed("show", loss.name, "--json"))["parameters"]
-        options = loss.options if isinstance(loss, Rowwise) else {}
-        own = [n for n in options if n in shown and isinstance(options[n], Within)]
-        checked = {name: options[name].domain for name in own}
-        assert {name: shown[name]["domain"] for name in checked} == {
-            name: str(domain) for name, domain in checked.items()
+        domains = loss.domains if isinstance(loss, Rowwise) else {}
+        assert {name: shown[name]["domain"] for name in domains} == {
+            name: str(domain) for name, domain in domains.items()
         }
 
 

@@ -58,11 +58,11 @@ def l1_loss(
     """
     if has_override(input, target, weight, sample_weight, mask, normalizer):
         return overridden(l1_loss, locals())
-    return regression.l1_loss.evaluate(
-        (input, target),
-        {},
-        legacy_reduction(size_average, reduce, reduction),
+    return regression.l1_loss.run(
+        input,
+        target,
         weight,
+        legacy_reduction(size_average, reduce, reduction),
         sample_weight,
         mask,
         normalizer,
@@ -93,11 +93,11 @@ def mse_loss(
     """
     if has_override(input, target, weight, sample_weight, mask, normalizer):
         return overridden(mse_loss, locals())
-    return regression.mse_loss.evaluate(
-        (input, target),
-        {},
-        legacy_reduction(size_average, reduce, reduction),
+    return regression.mse_loss.run(
+        input,
+        target,
         weight,
+        legacy_reduction(size_average, reduce, reduction),
         sample_weight,
         mask,
         normalizer,
@@ -128,14 +128,8 @@ def huber_loss(
     """
     if has_override(input, target, weight, sample_weight, mask, normalizer):
         return overridden(huber_loss, locals())
-    return regression.huber_loss.evaluate(
-        (input, target),
-        {"delta": delta},
-        reduction,
-        weight,
-        sample_weight,
-        mask,
-        normalizer,
+    return regression.huber_loss.run(
+        input, target, delta, weight, reduction, sample_weight, mask, normalizer
     )
 
 
@@ -163,11 +157,12 @@ def smooth_l1_loss(
     """
     if has_override(input, target, sample_weight, mask, normalizer):
         return overridden(smooth_l1_loss, locals())
-    return regression.smooth_l1_loss.evaluate(
-        (input, target),
-        {"beta": beta},
+    return regression.smooth_l1_loss.run(
+        input,
+        target,
+        beta,
+        None,
         legacy_reduction(size_average, reduce, reduction),
-        None,  # no weight of its own
         sample_weight,
         mask,
         normalizer,
@@ -202,14 +197,8 @@ def gaussian_nll_loss(
     if has_override(input, target, var, sample_weight, mask, normalizer):
         return overridden(gaussian_nll_loss, locals())
     variance = _as_variance(var, input)
-    return likelihood.gaussian_nll_loss.evaluate(
-        (input, target, variance),
-        {"full": full, "eps": eps},
-        reduction,
-        None,  # no weight of its own
-        sample_weight,
-        mask,
-        normalizer,
+    return likelihood.gaussian_nll_loss.run(
+        input, target, variance, eps, full, None, reduction, sample_weight, mask, normalizer
     )
 
 
@@ -241,11 +230,14 @@ def poisson_nll_loss(
     """
     if has_override(input, target, sample_weight, mask, normalizer):
         return overridden(poisson_nll_loss, locals())
-    return likelihood.poisson_nll_loss.evaluate(
-        (input, target),
-        {"log_input": log_input, "full": full, "eps": eps},
+    return likelihood.poisson_nll_loss.run(
+        input,
+        target,
+        eps,
+        log_input,
+        full,
+        None,
         legacy_reduction(size_average, reduce, reduction),
-        None,  # no weight of its own
         sample_weight,
         mask,
         normalizer,
@@ -279,11 +271,12 @@ def kl_div(
     if has_override(input, target, sample_weight, mask, normalizer):
         return overridden(kl_div, locals())
     _warn_of_mean(size_average, reduce, reduction)
-    return divergence.kl_div.evaluate(
-        (input, target),
-        {"log_target": log_target},
+    return divergence.kl_div.run(
+        input,
+        target,
+        log_target,
+        None,
         legacy_reduction(size_average, reduce, reduction),
-        None,  # no weight of its own
         sample_weight,
         mask,
         normalizer,
@@ -316,11 +309,11 @@ def binary_cross_entropy(
     """
     if has_override(input, target, weight, sample_weight, mask, normalizer):
         return overridden(binary_cross_entropy, locals())
-    return binary.binary_cross_entropy.evaluate(
-        (input, target),
-        {},
-        legacy_reduction(size_average, reduce, reduction),
+    return binary.binary_cross_entropy.run(
+        input,
+        target,
         weight,
+        legacy_reduction(size_average, reduce, reduction),
         sample_weight,
         mask,
         normalizer,
@@ -354,11 +347,12 @@ def binary_cross_entropy_with_logits(
     """
     if has_override(input, target, weight, pos_weight, sample_weight, mask, normalizer):
         return overridden(binary_cross_entropy_with_logits, locals())
-    return binary.binary_cross_entropy_with_logits.evaluate(
-        (input, target, pos_weight),
-        {},
-        legacy_reduction(size_average, reduce, reduction),
+    return binary.binary_cross_entropy_with_logits.run(
+        input,
+        target,
+        pos_weight,
         weight,
+        legacy_reduction(size_average, reduce, reduction),
         sample_weight,
         mask,
         normalizer,
@@ -402,7 +396,7 @@ def cross_entropy(
     """
     if has_override(input, target, weight, sample_weight, mask, normalizer):
         return overridden(cross_entropy, locals())
-    return rowwise.cross_entropy.evaluate(
+    return rowwise.cross_entropy.cross_entropy.run(
         input,
         target,
         weight,
@@ -455,7 +449,7 @@ def linear_cross_entropy(
         input, linear_weight, target, linear_bias, weight, sample_weight, mask, normalizer
     ):
         return overridden(linear_cross_entropy, locals())
-    return rowwise.linear_cross_entropy.evaluate(
+    return rowwise.linear_cross_entropy.linear_cross_entropy.run(
         input,
         linear_weight,
         target,
@@ -502,7 +496,7 @@ def nll_loss(
     """
     if has_override(input, target, weight, sample_weight, mask, normalizer):
         return overridden(nll_loss, locals())
-    return rowwise.nll.evaluate(
+    return rowwise.nll.nll_loss.run(
         input,
         target,
         weight,
@@ -542,7 +536,7 @@ def multilabel_soft_margin_loss(
     """
     if has_override(input, target, weight, sample_weight, mask, normalizer):
         return overridden(multilabel_soft_margin_loss, locals())
-    return rowwise.multilabel_soft_margin.evaluate(
+    return rowwise.multilabel_soft_margin.multilabel_soft_margin_loss.run(
         input,
         target,
         weight,
@@ -576,11 +570,11 @@ def soft_margin_loss(
     """
     if has_override(input, target, sample_weight, mask, normalizer):
         return overridden(soft_margin_loss, locals())
-    return binary.soft_margin_loss.evaluate(
-        (input, target),
-        {},
+    return binary.soft_margin_loss.run(
+        input,
+        target,
+        None,
         legacy_reduction(size_average, reduce, reduction),
-        None,  # no weight of its own
         sample_weight,
         mask,
         normalizer,
@@ -618,7 +612,7 @@ def multi_margin_loss(
     """
     if has_override(input, target, weight, sample_weight, mask, normalizer):
         return overridden(multi_margin_loss, locals())
-    return rowwise.multi_margin.evaluate(
+    return rowwise.multi_margin.multi_margin_loss.run(
         input,
         target,
         weight,
@@ -656,11 +650,13 @@ def margin_ranking_loss(
     """
     if has_override(input1, input2, target, sample_weight, mask, normalizer):
         return overridden(margin_ranking_loss, locals())
-    return ranking.margin_ranking_loss.evaluate(
-        (input1, input2, target),
-        {"margin": margin},
+    return ranking.margin_ranking_loss.run(
+        input1,
+        input2,
+        target,
+        margin,
+        None,
         legacy_reduction(size_average, reduce, reduction),
-        None,  # no weight of its own
         sample_weight,
         mask,
         normalizer,
@@ -691,11 +687,12 @@ def hinge_embedding_loss(
     """
     if has_override(input, target, sample_weight, mask, normalizer):
         return overridden(hinge_embedding_loss, locals())
-    return ranking.hinge_embedding_loss.evaluate(
-        (input, target),
-        {"margin": margin},
+    return ranking.hinge_embedding_loss.run(
+        input,
+        target,
+        margin,
+        None,
         legacy_reduction(size_average, reduce, reduction),
-        None,  # no weight of its own
         sample_weight,
         mask,
         normalizer,
@@ -729,7 +726,7 @@ def cosine_embedding_loss(
     """
     if has_override(input1, input2, target, sample_weight, mask, normalizer):
         return overridden(cosine_embedding_loss, locals())
-    return rowwise.cosine_embedding.evaluate(
+    return rowwise.cosine_embedding.cosine_embedding_loss.run(
         input1,
         input2,
         target,
@@ -771,7 +768,7 @@ def triplet_margin_loss(
     """
     if has_override(anchor, positive, negative, sample_weight, mask, normalizer):
         return overridden(triplet_margin_loss, locals())
-    return rowwise.triplet_margin.evaluate(
+    return rowwise.triplet_margin.triplet_margin_loss.run(
         anchor,
         positive,
         negative,
@@ -816,7 +813,7 @@ def triplet_margin_with_distance_loss(
     """
     if has_override(anchor, positive, negative, sample_weight, mask, normalizer):
         return overridden(triplet_margin_with_distance_loss, locals())
-    return rowwise.triplet_margin_with_distance.evaluate(
+    return rowwise.triplet_margin_with_distance.triplet_margin_with_distance_loss.run(
         anchor,
         positive,
         negative,

@@ -420,7 +420,7 @@ class BCEWithLogitsLoss(
         )
 
 
-class CrossEntropyLoss(Loss, torch.nn.CrossEntropyLoss, loss=rowwise.cross_entropy.of_labels):
+class CrossEntropyLoss(Loss, torch.nn.CrossEntropyLoss, loss=rowwise.cross_entropy.cross_entropy):
     """Softmax and log-likelihood in one step. See functional.cross_entropy."""
 
     def __init__(
@@ -470,7 +470,7 @@ class CrossEntropyLoss(Loss, torch.nn.CrossEntropyLoss, loss=rowwise.cross_entro
 
 
 class LinearCrossEntropyLoss(
-    Loss, torch.nn.LinearCrossEntropyLoss, loss=rowwise.linear_cross_entropy.of_labels
+    Loss, torch.nn.LinearCrossEntropyLoss, loss=rowwise.linear_cross_entropy.linear_cross_entropy
 ):
     """A linear layer and the cross entropy of its logits. See functional.linear_cross_entropy.
 
@@ -556,7 +556,7 @@ class LinearCrossEntropyLoss(
         return ", ".join(part for part in shown if not part.startswith(("device=", "dtype=")))
 
 
-class NLLLoss(Loss, torch.nn.NLLLoss, loss=rowwise.nll.of_labels):
+class NLLLoss(Loss, torch.nn.NLLLoss, loss=rowwise.nll.nll_loss):
     """Likelihood of the true class, from log-probabilities. See functional.nll_loss."""
 
     def __init__(
@@ -601,7 +601,9 @@ class NLLLoss(Loss, torch.nn.NLLLoss, loss=rowwise.nll.of_labels):
 
 
 class MultiLabelSoftMarginLoss(
-    Loss, torch.nn.MultiLabelSoftMarginLoss, loss=rowwise.multilabel_soft_margin.of_rows
+    Loss,
+    torch.nn.MultiLabelSoftMarginLoss,
+    loss=rowwise.multilabel_soft_margin.multilabel_soft_margin_loss,
 ):
     """A yes or no for each of several labels. See functional.multilabel_soft_margin_loss."""
 
@@ -668,7 +670,7 @@ class SoftMarginLoss(Loss, torch.nn.SoftMarginLoss, loss=binary.soft_margin_loss
         )
 
 
-class MultiMarginLoss(Loss, torch.nn.MultiMarginLoss, loss=rowwise.multi_margin.of_labels):
+class MultiMarginLoss(Loss, torch.nn.MultiMarginLoss, loss=rowwise.multi_margin.multi_margin_loss):
     """The true class ahead of every other by a margin. See functional.multi_margin_loss."""
 
     def __init__(
@@ -783,7 +785,9 @@ class HingeEmbeddingLoss(Loss, torch.nn.HingeEmbeddingLoss, loss=ranking.hinge_e
         )
 
 
-class CosineEmbeddingLoss(Loss, torch.nn.CosineEmbeddingLoss, loss=rowwise.cosine_embedding.loss):
+class CosineEmbeddingLoss(
+    Loss, torch.nn.CosineEmbeddingLoss, loss=rowwise.cosine_embedding.cosine_embedding_loss
+):
     """Pairs that should, or should not, point one way. See functional.cosine_embedding_loss."""
 
     def __init__(
@@ -820,7 +824,9 @@ class CosineEmbeddingLoss(Loss, torch.nn.CosineEmbeddingLoss, loss=rowwise.cosin
         )
 
 
-class TripletMarginLoss(Loss, torch.nn.TripletMarginLoss, loss=rowwise.triplet_margin.loss):
+class TripletMarginLoss(
+    Loss, torch.nn.TripletMarginLoss, loss=rowwise.triplet_margin.triplet_margin_loss
+):
     """Anchors closer to their positives than to negatives. See functional.triplet_margin_loss."""
 
     def __init__(
@@ -868,7 +874,9 @@ class TripletMarginLoss(Loss, torch.nn.TripletMarginLoss, loss=rowwise.triplet_m
 
 
 class TripletMarginWithDistanceLoss(
-    Loss, torch.nn.TripletMarginWithDistanceLoss, loss=rowwise.triplet_margin_with_distance.loss
+    Loss,
+    torch.nn.TripletMarginWithDistanceLoss,
+    loss=rowwise.triplet_margin_with_distance.triplet_margin_with_distance_loss,
 ):
     """Triplets under any distance. See functional.triplet_margin_with_distance_loss."""
 

@@ -93,11 +93,11 @@ def call(loss: str, table: Path | None, named: Named, tokens: Sequence[str]) -> 
     files, rest = Files(table), extra(tokens)
     names = _options_of(known)
     for name in rest:
-        if name not in (*known.tensors, *names):
+        if name not in (*in_files(known), *names):
             raise ParameterError(_unknown(known, name, names))
     chosen = {name: option(known, name, rest[name]) for name in names if name in rest}
     columns = {"input": named.input or (), "target": named.target or ()} | {
-        name: rest[name] for name in known.tensors if name in rest
+        name: rest[name] for name in in_files(known) if name in rest
     }
     stacks, shared = tensors(known, files, columns, named.classes)
     data = Data(
@@ -111,15 +111,20 @@ def call(loss: str, table: Path | None, named: Named, tokens: Sequence[str]) -> 
 
 def _options_of(loss: Pointwise | Rowwise) -> list[str]:
     """What may be chosen of a loss beside its tensors and what weighs them."""
-    beside = (*loss.tensors, "sample_weight", "mask")
+    beside = (*in_files(loss), "sample_weight", "mask")
     return [name for name in parameters_of(loss) if name not in beside]
 
 
+def in_files(loss: Pointwise | Rowwise) -> tuple[str, ...]:
+    """The tensors of a loss that are columns, or a file of their own."""
+    return (*loss.tensors, *(name for name in loss.optional if name in loss.shared))
+
+
 def _unknown(loss: Pointwise | Rowwise, given: str, options: Sequence[str]) -> str:
-    close = closest(given, [*loss.tensors, *options])
+    close = closest(given, [*in_files(loss), *options])
     hint = f" Did you mean {_spelled([close])}?" if close else ""
     return (
-        f"{loss.name} has no {_spelled([given])}; it takes {_spelled(loss.tensors)}, and may take "
+        f"{loss.name} has no {_spelled([given])}; it takes {_spelled(in_files(loss))}, and may take "
         f"{_spelled(options)}.{hint}"
     )
 
@@ -139,9 +144,9 @@ def tensors(
 
     Raises ParameterError for what the loss does not take, and FileError.
     """
-    wanted = _spelled(loss.tensors)
+    wanted = _spelled(in_files(loss))
     for name, columns in given.items():
-        if columns and name not in loss.tensors:
+        if columns and name not in in_files(loss):
             raise ParameterError(f"{loss.name} has no {_spelled([name])}; it takes {wanted}")
         if not columns and name not in ("input", "target"):
             raise ParameterError(f"{_spelled([name])} needs a column or a file")
@@ -151,12 +156,10 @@ def tensors(
         for name, columns in given.items()
         if columns
     }
-    defaults = parameters_of(loss)
-    missing = [n for n in loss.tensors if n not in stacks and defaults[n] is _REQUIRED]
+    missing = [name for name in loss.tensors if name not in stacks]
     if missing:
         raise ParameterError(f"{loss.name} takes {wanted}; give {_spelled(missing)}")
-    common = loss.shared if isinstance(loss, Rowwise) else ()
-    shared = {name: whole(stacks.pop(name), ALL_ROWS) for name in common if name in stacks}
+    shared = {n: whole(stacks.pop(n), ALL_ROWS) for n in loss.shared if n in stacks}
     return stacks, shared
 
 
@@ -189,8 +192,7 @@ def option(loss: Pointwise | Rowwise, name: str, spelled: Sequence[str]) -> Any:
             f"{_spelled([name])} takes one value; got {shortened(' '.join(spelled))}. FILE follows "
             "LOSS"
         )
-    rows = ("weight", *(loss.optional if isinstance(loss, Pointwise) else ()))
-    if name in rows:
+    if name in ("weight", *loss.optional):
         return _row(loss, name, spelled[0] if spelled else "")
     return value(spelled[0]) if spelled else True
 

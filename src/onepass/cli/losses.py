@@ -15,7 +15,7 @@ from rich.text import Text
 
 from onepass.cli import arguments
 from onepass.cli.output import JsonOption, Terminal, print_json, say
-from onepass.define import Pointwise, Rowwise, Within
+from onepass.define import Pointwise, Rowwise
 from onepass.errors import ParameterError, quoted
 from onepass.guide import overview
 from onepass.guide.names import function_of, loss_named, parameters_of
@@ -158,7 +158,7 @@ def _parameters(loss: Pointwise | Rowwise) -> dict[str, dict[str, Any]]:
 def _domains(loss: Pointwise | Rowwise) -> Mapping[str, Any]:
     if isinstance(loss, Pointwise):
         return {**loss.domains, **dict.fromkeys(loss.flags, "True or False")}
-    return {n: check.domain for n, check in loss.options.items() if isinstance(check, Within)}
+    return loss.domains
 
 
 def _gradient(loss: Pointwise) -> str:

@@ -10,10 +10,9 @@ from typing import Any, overload
 
 import torch
 from torch import Tensor
-from torch.overrides import handle_torch_function
 
 from onepass.define.card import Card
-from onepass.define.shown import Shown
+from onepass.define.loss import Loss
 from onepass.errors import FormulaError
 from onepass.formula.differentiate import differentiate
 from onepass.formula.domain import (
@@ -27,14 +26,13 @@ from onepass.formula.simplify import simplify
 from onepass.formula.trace import VALUE, parameter, tensor, trace
 from onepass.runtime import checks, dispatch, keywords, reduce
 from onepass.runtime.call import Call, Prepared
-from onepass.runtime.call_cache import CallCache
 from onepass.runtime.cpu import elements
-from onepass.runtime.overrides import has_override
+from onepass.runtime.reduce import Weighting
 
-_WEIGHTING = ("reduction", "weight", "sample_weight", "mask", "normalizer")
+_WEIGHTING = ("weight", *Weighting._fields)
 
 
-class Pointwise(Shown):
+class Pointwise(Loss):
     """A loss made of one formula: call it like a function of torch.nn.functional.
 
     `loss(input, target, ..., reduction="mean", weight=None, sample_weight=None, mask=None,
@@ -69,12 +67,12 @@ class Pointwise(Shown):
         self.card = card
         self.kernels: dict[Any, Any] = {}
         self.cpu = elements  # what runs its kernels there
-        self.module: type[torch.nn.Module] | None = None
-        self._calls = CallCache()
         self._traced: dict[Any, Any] = {}
         self._read_signature(formula)
         self._domains = self._checked_domains(domains)
         self.domains: Mapping[str, Domain] = self.domains_of(self.flags)
+        names = (*self.tensors, *self.optional, *self.options, "weight")
+        self._take(names, {name: self.domains[name] for name in self.parameters})
         update_wrapper(self, formula)
         self.declares_slope = False  # whether with_slope stands in the formula
         self.results(self.tensors, self.flags)  # raises FormulaError for an invalid formula
@@ -98,6 +96,7 @@ class Pointwise(Shown):
                 self.parameters[name] = float(default)
         if not self.tensors:
             raise FormulaError(f"{self.name}: a formula takes at least one tensor.")
+        self.options = {**self.parameters, **self.flags}
 
     def _refuse_argument(self, name: str, argument: inspect.Parameter) -> None:
         if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
@@ -134,99 +133,43 @@ class Pointwise(Shown):
             for name, domain in self._domains.items()
         }
 
-    def __call__(self, *tensors: Tensor, **options: Any) -> Tensor:
-        given = (*tensors, *options.values())
-        if has_override(*given):
-            return handle_torch_function(self, given, *tensors, **options)
-        return self._called(tensors, options)
+    def _prepared(self, *given: Any) -> Prepared:
+        """The checked call of all arguments."""
+        *things, weight = given[: -len(Weighting._fields)]
+        last = len(things) - len(self.options)
+        options = self.checked(dict(zip(self.options, things[last:], strict=True)))
+        weighting = Weighting(*given[-len(Weighting._fields) :])
+        return self.call(tuple(things[:last]), options, weighting, weight=weight)
 
-    def _called(self, tensors: tuple[Tensor, ...], options: dict[str, Any]) -> Tensor:
-        names = (*self.tensors, *self.optional)
-        if len(tensors) > len(names):
-            raise TypeError(
-                f"{self.name}() takes {len(names)} tensors by position, got {len(tensors)}; "
-                f"everything else is given by name."
-            )
-        known = (*names, *self.parameters, *self.flags, *_WEIGHTING)
-        keywords.unknown(self.name, options, known)
-        given: list[Any] = [*tensors, *(options.pop(name, None) for name in names[len(tensors) :])]
-        for name, thing in zip(self.tensors, given, strict=False):
-            if thing is None:
-                raise TypeError(f"{self.name}() is missing `{name}`")
-        for name in names[: len(tensors)]:
-            if name in options:
-                raise TypeError(f"{self.name}() got two values for `{name}`")
-        weighting = {name: options.pop(name) for name in _WEIGHTING if name in options}
-        return self.evaluate(tuple(given), options, **weighting)
-
-    def evaluate(
+    def call(
         self,
         tensors: tuple[Tensor | None, ...],
         options: Mapping[str, Any],
-        reduction: str = "mean",
+        weighting: Weighting,
+        dtype: torch.dtype | None = None,
         weight: Tensor | None = None,
-        sample_weight: Tensor | None = None,
-        mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None,
-    ) -> Tensor:
-        """The loss of tensors in the formula's order (None: an optional one not given)."""
-        weighting = reduction, weight, sample_weight, mask, normalizer
-        given = (*tensors, *options.values(), *weighting, tuple(options))
-        return self._calls.run(given, self._prepared)
-
-    def _prepared(self, *given: Any) -> Prepared:
-        """A call of tensors, options, what weighs them, and the options' names."""
-        *things, options = given
-        last = len(things) - len(_WEIGHTING)
-        first = last - len(options)
-        parameters, flags = self.parameters, self.flags
-        if options:
-            parameters, flags = self.settings(dict(zip(options, things[first:last], strict=True)))
-        count = len(self.tensors)
-        optional = zip(self.optional, things[count:first], strict=False)
-        beside = {name: tensor for name, tensor in optional if tensor is not None}
-        names, tensors = (*self.tensors, *beside), (*things[:count], *beside.values())
-        return self._call(names, tensors, parameters, flags, *things[last:])
-
-    def _call(
-        self,
-        names: tuple[str, ...],
-        tensors: tuple[Tensor, ...],
-        parameters: Mapping[str, float],
-        flags: Mapping[str, bool],
-        reduction: str,
-        weight: Tensor | None,
-        sample_weight: Tensor | None,
-        mask: Tensor | None,
-        normalizer: float | Tensor | None,
     ) -> Prepared:
-        """The call of these tensors, checked."""
-        shape, dtype = checks.agreement(self.name, names, tensors)
-        reduction = keywords.reduction(self.name, reduction)
-        total = denominator = None
-        device = tensors[0].device
-        if not (weight is None and sample_weight is None and mask is None and normalizer is None):
-            total, denominator = reduce.weighting(
-                self.name, shape, device, reduction, weight, sample_weight, mask, normalizer,
-                self.weight_counts,
-            )  # fmt: skip
+        """The call of these tensors, checked, and of checked options; the result has their dtype,
+        or that given.
+        """
+        optional = zip(self.optional, tensors[len(self.tensors) :], strict=False)
+        beside = {name: tensor for name, tensor in optional if tensor is not None}
+        names = (*self.tensors, *beside)
+        needed: Any = (*tensors[: len(self.tensors)], *beside.values())  # each is checked
+        shape, common = checks.agreement(self.name, names, needed)
+        dtype = common if dtype is None else dtype
+        device = needed[0].device
+        weighting = weighting._replace(reduction=keywords.reduction(self.name, weighting.reduction))
+        weighted = reduce.weighted(
+            self.name, shape, device, weighting, weight, counts=self.weight_counts
+        )
+        parameters = {name: float(options[name]) for name in self.parameters}
+        flags = {name: options[name] for name in self.flags}
         call = Call(
-            shape, checks.under_autocast(dtype, device), reduction, total, denominator,
+            shape, checks.under_autocast(dtype, device), weighting.reduction, *weighted,
             dispatch.is_checking(), self, names, parameters, flags,
         )  # fmt: skip
-        return call, tensors
-
-    def settings(self, options: Mapping[str, Any]) -> tuple[dict[str, float], dict[str, bool]]:
-        """Parameters and flags, validated, defaults filled in."""
-        given = self.checked(options)
-        parameters = {n: float(given.get(n, default)) for n, default in self.parameters.items()}
-        flags = {n: given.get(n, default) for n, default in self.flags.items()}
-        return parameters, flags
-
-    @property
-    def option_names(self) -> tuple[str, ...]:
-        """Its parameters and flags."""
-        return (*self.parameters, *self.flags)
+        return call, needed
 
     def checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """Some of its options, validated, as Python has them."""
@@ -270,7 +213,7 @@ class Pointwise(Shown):
             return inspect.getsource(self.formula)
         tensors = [torch.empty(2, dtype=torch.float32) for _ in self.tensors]
         call = Call(
-            torch.Size([2]), torch.float32, reduction, None, 1.0, False,  # noqa: FBT003
+            torch.Size([2]), torch.float32, reduction, None, 1.0, None, False,  # noqa: FBT003
             self, self.tensors, self.parameters, self.flags,
         )  # fmt: skip
         needs_grad = [gradient and name == self.tensors[0] for name in self.tensors]
@@ -283,10 +226,10 @@ class Pointwise(Shown):
         return self  # as functions are: there is nothing in it to change
 
     def __reduce__(self) -> Any:
-        return _found, (self.formula.__module__, self.formula.__qualname__)
+        return found, (self.formula.__module__, self.formula.__qualname__)
 
 
-def _found(module: str, qualname: str) -> Any:
+def found(module: str, qualname: str) -> Any:
     """Unpickle a loss as functions are: by its name."""
     thing: Any = import_module(module)
     for part in qualname.split("."):

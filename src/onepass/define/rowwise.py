@@ -1,37 +1,41 @@
-"""Row-wise losses: a definition and hand-written kernels."""
+"""@rowwise: a loss in which a whole row decides the value, with kernels written by hand."""
 
 from __future__ import annotations
 
 import inspect
 import sys
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import update_wrapper
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from onepass.define.card import Card
-from onepass.define.shown import Shown
+from onepass.define.loss import Loss
+from onepass.define.pointwise import Pointwise, found
+from onepass.define.role import Role
+from onepass.errors import FormulaError
 from onepass.formula.domain import Domain
 from onepass.runtime import checks, dispatch, keywords, reduce
 from onepass.runtime.call import Prepared, RowCall
 from onepass.runtime.cpu import rows
+from onepass.runtime.reduce import Weighting
 
-_rowwise: dict[tuple[str, str], Rowwise] = {}  # by the names of the loss and of its definition
+Check = Callable[[str, str, Any], Any]  # of an option, given the loss, its name and what was given
+Roles = Role | tuple[Role, ...]  # of a tensor; several, where the loss takes one or another
 
 
-class Rowwise(Shown):
-    """A loss in which a whole row decides the value: its definition and its kernel.
+class Variant:
+    """One variant of a row-wise loss, such as that of class indices: its definition and kernels.
 
     `reference` is the definition, in plain torch, of tensors whose last axis is a row and of those
-    that have one element per row; `plan` lays them out for a kernel. `options` check what a caller
-    may set. With `counts` the loss itself says how much a row counts in the mean, and `tally` sums
-    that up on the CPU. `cpu` has the functions of runtime.cpu.rows; `shared` tensors belong to all
-    rows. For a value that is nan `refuse` raises, if a label is why. `torch_op` may be an operation
-    of torch's that is the same loss, called with the tensors, torch's number for the reduction and
-    the options; it serves tiny rows without weights, and raises IndexError for an out-of-range
-    label.
+    that have one element per row; `plan` lays them out for a kernel. With `counts` the loss itself
+    says how much a row counts in the mean, and `tally` sums that up on the CPU. `cpu` has the
+    functions of runtime.cpu.rows; `shared` tensors belong to all rows. For a value that is nan
+    `refuse` raises, if a label is why. `torch_op` may be an operation of torch's that is the same
+    loss, called with the tensors, torch's number for the reduction and the options; it serves tiny
+    rows without weights, and raises IndexError for an out-of-range label.
     """
 
     def __init__(
@@ -40,8 +44,7 @@ class Rowwise(Shown):
         tensors: tuple[str, ...],
         reference: Callable[..., Tensor],
         plan: Callable[..., Any] | None,
-        options: Mapping[str, Callable[[str, str, Any], Any]],
-        card: Card,
+        *,
         counts: Callable[..., Tensor] | None = None,
         tally: Callable[..., float] | None = None,
         refuse: Callable[..., None] | None = None,
@@ -53,8 +56,6 @@ class Rowwise(Shown):
         self.tensors = tensors
         self.reference = reference
         self.plan = plan
-        self.options = options
-        self.card = card
         self.counts = counts
         self.tally = tally
         self.refuse = refuse
@@ -62,47 +63,27 @@ class Rowwise(Shown):
         self.cpu = cpu
         self.shared = shared
         self.kernels: dict[Any, Any] = {}
-        self.module: type[torch.nn.Module] | None = None
-        _rowwise[name, reference.__name__] = self
-
-    @property
-    def option_names(self) -> tuple[str, ...]:
-        """What a caller may set."""
-        return tuple(self.options)
-
-    def checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """Some of its options, validated, as Python has them."""
-        return {name: self.options[name](self.name, name, given) for name, given in options.items()}
-
-    def evaluate(
-        self, tensors: tuple[Tensor, ...], options: Mapping[str, Any], *weighting: Any
-    ) -> Tensor:
-        """The loss of checked tensors, rows last, and checked options; `call` says the rest."""
-        return dispatch.run(*self.call(tensors, options, *weighting))
 
     def call(
         self,
         tensors: tuple[Tensor, ...],
         options: Mapping[str, Any],
-        reduction: str = "mean",
-        sample_weight: Tensor | None = None,
-        mask: Tensor | None = None,
-        normalizer: float | Tensor | None = None,
+        weighting: Weighting,
         dtype: torch.dtype | None = None,
     ) -> Prepared:
-        """The same, ready to run. The result has the dtype of the tensors, or that given."""
+        """The call of checked tensors, rows last, and checked options; the result has the dtype of
+        the tensors, or that given.
+        """
         input = tensors[0]
         shape, common = input.shape[:-1], checks.common_dtype(tensors)
-        reduction = keywords.reduction(self.name, reduction)
-        weight, denominator = reduce.weighting(
-            self.name, shape, input.device, reduction, None, sample_weight, mask, normalizer,
-            counts=False,
-        )  # fmt: skip
-        if self.counts is not None and normalizer is None:
+        weighting = weighting._replace(reduction=keywords.reduction(self.name, weighting.reduction))
+        weighted = reduce.weighted(self.name, shape, input.device, weighting)
+        if self.counts is not None and weighting.normalizer is None:
             denominator = None  # of the mean: the engine sums up what rows count
-            if reduction == "batchmean":
+            if weighting.reduction == "batchmean":
                 counts = self.counts(tensors, options)
-                denominator = reduce.counted(reduction, shape, counts, weight)
+                denominator = reduce.counted("batchmean", shape, counts, weighted.weight)
+            weighted = weighted._replace(denominator=denominator, counting=None)
         tensors = tuple(
             t.to(common) if t.dtype.is_floating_point and t.dtype is not common else t
             for t in tensors
@@ -110,18 +91,126 @@ class Rowwise(Shown):
         dtype = checks.under_autocast(common if dtype is None else dtype, input.device)
         names = self.tensors[: len(tensors)]  # without the optional ones that are not given
         call = RowCall(
-            shape, dtype, reduction, weight, denominator, dispatch.is_checking(), self, names,
+            shape, dtype, weighting.reduction, *weighted, dispatch.is_checking(), self, names,
             options,
         )  # fmt: skip
         return call, tensors
 
-    def source(self, engine: str = "cpu") -> str:
+    def source(self, engine: str) -> str:
         """The definition ("eager"), or the file of what the CPU engine runs."""
         if engine != "cpu":
             return inspect.getsource(self.reference)
-        if self.plan is None:
-            return inspect.getsource(self.cpu)
-        return inspect.getsource(sys.modules[self.plan.__module__])
+        module = self.cpu if self.plan is None else sys.modules[self.plan.__module__]
+        return inspect.getsource(module)
+
+
+class Laid(NamedTuple):
+    """The arguments of a row-wise loss, checked and laid out: which variant takes them, and how."""
+
+    variant: Variant | Pointwise
+    tensors: tuple[Tensor, ...]
+    options: Mapping[str, Any]
+    dtype: torch.dtype | None = None  # of the result, unless it is that of the tensors
+
+
+class Rowwise(Loss):
+    """A loss in which a whole row decides the value: call it like a function of
+    torch.nn.functional.
+
+    `loss(input, target, ..., reduction="mean", sample_weight=None, mask=None, normalizer=None)`
+    takes tensors by position or name, in their order, and everything else by name. Shapes and
+    options are those of its function.
+
+    Raises ShapeError, DtypeError, DomainError or ParameterError for what does not fit.
+    """
+
+    def __init__(
+        self,
+        lay_out: Callable[..., Laid],
+        declared: Mapping[str, Roles | Domain | Check],
+        card: Card,
+        variants: Sequence[Variant],
+        resolve: Callable[..., Sequence[Any]] | None = None,
+    ) -> None:
+        self.lay_out, self.card, self.variants = lay_out, card, tuple(variants)
+        self.name: str = lay_out.__name__
+        self._resolve = resolve
+        self._declared = dict(declared)
+        self._read_signature(lay_out)
+        self.shared = self.variants[0].shared
+        self._take((*self._names,), self.domains)
+        update_wrapper(self, lay_out)
+
+    def _read_signature(self, function: Callable[..., Laid]) -> None:
+        """Which arguments are tensors, optional tensors, and options with their defaults."""
+        self.tensors, self.optional, self.options = (), (), {}
+        parameters = inspect.signature(function).parameters
+        self._names = [*parameters]
+        missing = parameters.keys() ^ self._declared.keys()
+        if missing:
+            raise FormulaError(
+                f"{self.name}: {', '.join(sorted(missing))} must be declared and be an argument; "
+                f"declared are {', '.join(self._declared)}, arguments {', '.join(parameters)}."
+            )
+        for name, argument in parameters.items():
+            if not self._is_tensor(name):
+                if argument.default is argument.empty:
+                    raise FormulaError(f"{self.name}: the option `{name}` must have a default.")
+                self.options = {**self.options, name: argument.default}
+            elif argument.default is argument.empty:
+                self.tensors += (name,)
+            else:
+                self.optional += (name,)
+
+    def _is_tensor(self, name: str) -> bool:
+        return isinstance(self._declared[name], Role | tuple)
+
+    @property
+    def roles(self) -> dict[str, tuple[Role, ...]]:
+        """What each tensor may be to a row."""
+        found: dict[str, tuple[Role, ...]] = {}
+        for name, role in self._declared.items():
+            if isinstance(role, Role):
+                found[name] = (role,)
+            elif isinstance(role, tuple):
+                found[name] = role
+        return found
+
+    @property
+    def domains(self) -> dict[str, Domain]:
+        """Which values its parameters may have."""
+        return {name: d for name, d in self._declared.items() if isinstance(d, Domain)}
+
+    def checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Some of its options, validated, as Python has them."""
+        return {name: self._checked_option(name, given) for name, given in options.items()}
+
+    def _checked_option(self, name: str, given: Any) -> Any:
+        declared: Any = self._declared[name]
+        if not isinstance(declared, Domain):
+            return declared(self.name, name, given)
+        if given is None and self.options[name] is None:
+            return None
+        return keywords.parameter(self.name, name, given, declared)
+
+    def run(self, *given: Any) -> Tensor:
+        """The loss of all arguments, in order."""
+        return super().run(*(given if self._resolve is None else self._resolve(*given)))
+
+    def _prepared(self, *given: Any) -> Prepared:
+        """The checked call of all arguments."""
+        last = len(given) - len(Weighting._fields)
+        own = [
+            self._checked_option(name, thing) if name in self.options else thing
+            for name, thing in zip(self._names, given[:last], strict=True)
+        ]
+        laid = self.lay_out(*own)
+        weighting = Weighting(*given[last:])
+        return laid.variant.call(laid.tensors, laid.options, weighting, laid.dtype)
+
+    def source(self, engine: str = "cpu") -> str:
+        """The definition ("eager"), or the file of what the CPU engine runs."""
+        return self.variants[0].source(engine)
 
     def __repr__(self) -> str:
         return f"<row-wise loss {self.name}({', '.join(self.tensors)})>"
@@ -130,27 +219,24 @@ class Rowwise(Shown):
         return self
 
     def __reduce__(self) -> Any:
-        return _known, (self.name, self.reference.__name__)
+        return found, (self.lay_out.__module__, self.lay_out.__qualname__)
 
 
-def _known(name: str, reference: str) -> Rowwise:
-    """Unpickle a row-wise loss: by its name and that of its definition."""
-    return _rowwise[name, reference]
+def rowwise(
+    *,
+    card: Card,
+    variants: Sequence[Variant],
+    resolve: Callable[..., Sequence[Any]] | None = None,
+    **declared: Roles | Domain | Check,
+) -> Callable[[Callable[..., Laid]], Rowwise]:
+    """Make a row-wise loss of a function that checks its arguments and lays them out.
 
+    Each argument of the function is declared: a tensor by its role, or by several of which it has
+    one; a number by its domain; any other option by its check. Without a default it is a tensor
+    that must be given, with None an optional one, or a number that may be left out. The function
+    gets checked options and says which of the `variants` takes the tensors, rows last. `resolve`
+    may replace arguments before a call like them is looked up.
 
-@dataclass(frozen=True)
-class Within:
-    """The check of a number that must lie in a domain, or may be None."""
-
-    domain: Domain
-    or_none: bool
-
-    def __call__(self, loss: str, name: str, given: Any) -> float | None:
-        if self.or_none and given is None:
-            return None
-        return keywords.parameter(loss, name, given, self.domain)
-
-
-def within(domain: Domain, *, or_none: bool = False) -> Within:
-    """The check of a number that must lie in a domain."""
-    return Within(domain, or_none)
+    Raises FormulaError if an argument is not declared, or something else is.
+    """
+    return lambda function: Rowwise(function, declared, card, variants, resolve)

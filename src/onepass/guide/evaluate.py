@@ -168,11 +168,12 @@ class _Terms:
         if isinstance(self.loss, Pointwise):
             return weight if self.loss.weight_counts else None
         target = tensors.get("target")
-        if self.loss.counts is None or target is None or target.shape != shape:
+        counts = self.loss.variants[0].counts
+        if counts is None or target is None or target.shape != shape:
             return None
         ignored = self.settings["ignore_index"]
         options = {"weight": weight, "ignore_index": _IGNORED if ignored is None else ignored}
-        return self.loss.counts((tensors["input"], target), options)
+        return counts((tensors["input"], target), options)
 
 
 def weights_of_rows(loss: Pointwise | Rowwise, arguments: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -28,7 +28,7 @@ def tally(call: RowCall, tensors: Sequence[Tensor]) -> float:
     plan = Plan(
         kernel=tallied,
         operands=(target,),
-        extras=(weight,),
+        extras={"weight": weight},
         flags={"CLASS_WEIGHTED": weight is not None},
         numbers=(),
         integers=(target.numel(), input.shape[-1], call.options["ignore_index"]),

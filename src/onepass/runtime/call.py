@@ -59,6 +59,7 @@ class _Reduced:
     reduction: str
     weight: Tensor | None  # everything that multiplies a value, in one tensor
     denominator: float | Tensor | None  # of the sum; None: as many as there are
+    counting: Tensor | None  # what the denominator was summed up from, if it was
     checks_values: bool  # whether what lies outside a domain is refused, enforced or not
 
     @property
@@ -84,9 +85,26 @@ class Call(_Reduced):
     flags: Mapping[str, bool]
 
     @property
+    def options(self) -> Mapping[str, Any]:
+        """Its parameters, as a row-wise call has options."""
+        return self.parameters
+
+    @property
     def domains(self) -> Mapping[str, Domain]:
         """Which values its arguments may have."""
         return self.loss.domains_of(self.flags)
+
+    def like(
+        self,
+        changed: Mapping[str, Any],
+        weight: Tensor | None,
+        denominator: float | Tensor | None,
+    ) -> Call:
+        """A call of the same kind, with some parameters and what weighs it changed."""
+        return Call(
+            self.shape, self.dtype, self.reduction, weight, denominator, self.counting,
+            self.checks_values, self.loss, self.names, {**self.parameters, **changed}, self.flags,
+        )  # fmt: skip
 
     def without_launches(self) -> Call:
         """This call: it keeps no launches."""
@@ -122,6 +140,18 @@ class RowCall(_Reduced):
         """Whether its mean divides by the sum of what the loss says each row counts."""
         by_loss = self.loss.counts is not None and self.denominator is None
         return by_loss and self.reduction == "mean"
+
+    def like(
+        self,
+        changed: Mapping[str, Any],
+        weight: Tensor | None,
+        denominator: float | Tensor | None,
+    ) -> RowCall:
+        """A call of the same kind, with some options and what weighs it changed."""
+        return RowCall(
+            self.shape, self.dtype, self.reduction, weight, denominator, self.counting,
+            self.checks_values, self.loss, self.names, {**self.options, **changed}, self.launches,
+        )  # fmt: skip
 
     def without_launches(self) -> RowCall:
         """This call without its cached launches, for tensors that may have other strides."""

@@ -1,84 +1,84 @@
 """The cache of checked calls: a call of a kind that was checked before is run without checks.
 
-The kind of a call is all that the checks depend on: shapes, strides, dtypes, devices and options,
-but no data. Checking them takes longer than computing a small loss. For each kind the cache keeps a
-runner, a function that computes calls of it. Where native.cpp is built, it holds the cache and runs
-most calls itself.
+The kind of a call is all that its checks depend on: shapes, strides, dtypes, devices, words and
+flags. Data is no part of it, nor are numbers that may differ from step to step, such as an annealed
+delta or a normalizer: those that are legal, finite and not 0 are all of one kind. Checking a call
+takes longer than computing a small loss. For each kind the cache keeps a runner. Where native.cpp
+is built, it holds the cache and runs most calls itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import lru_cache, partial, wraps
-from typing import Any, ParamSpec, Protocol
+import math
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
+from onepass.formula.domain import Domain
 from onepass.runtime import dispatch, eager
-from onepass.runtime.call import Call, Prepared, RowCall
+from onepass.runtime.call import Prepared
 from onepass.runtime.circumstances import PLAIN, is_data
 from onepass.runtime.cpu import native
-from onepass.runtime.cpu.kernels import Recipe
 from onepass.runtime.internals import is_zero_tensor
+from onepass.runtime.runner import Places, Runner
 
 _MOST = 1024  # kinds kept of each loss
 _STRIDED = torch.strided
 _is_compiling = torch.compiler.is_compiling  # which every call asks
-_WORDS = (bool, int, float, str, type(None), tuple)  # a tuple is one of names
+_WORDS = frozenset((bool, int, float, str, type(None), tuple))  # a tuple is one of names
+_NUMBER = object()  # in a kind, where a number stands that any other may replace
 
-P = ParamSpec("P")
-Runner = Callable[[tuple[Any, ...]], Tensor]  # computes a call of its kind from all arguments
-
-
-def cached(prepare: Callable[P, Prepared]) -> Callable[P, Tensor]:
-    """A function that checks its arguments by `prepare` and runs the call, with a cache of its own.
-
-    The cache serves calls whose arguments are all given by position, tensors first.
-    """
-    calls = CallCache()
-
-    @wraps(prepare)
-    def evaluate(*given: Any, **named: Any) -> Tensor:
-        if named:
-            return dispatch.run(*prepare(*given, **named))
-        return calls.run(given, prepare)
-
-    return evaluate
+Given = tuple[Any, ...]  # all arguments of a loss, in its own order
 
 
 class CallCache:
     """The checked calls of one loss."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, prepare: Callable[..., Prepared], names: Sequence[str], numbers: Mapping[str, Domain]
+    ) -> None:
+        """`prepare` checks the arguments, which have these names; `numbers` are those of which all
+        in the domain make calls of one kind.
+        """
+        self._prepare, self._names = prepare, tuple(names)
+        self._numbers = {names.index(name): domain for name, domain in numbers.items()}
         self._calls: _Calls | None = None
 
-    def run(self, given: tuple[Any, ...], prepare: Callable[..., Prepared]) -> Tensor:
-        """The loss of these arguments, tensors first: by the runner of their kind, or by the call
-        that `prepare` makes of them.
-        """
+    def run(self, given: Given) -> Tensor:
+        """The loss of these arguments: by the runner of their kind, or checked."""
         if _is_compiling() or not dispatch.has_defaults():  # compiling: the rest is not traced
-            return dispatch.run(*prepare(*given))
+            return dispatch.run(*self._prepare(*given))
         calls = self._calls
         if calls is None:
-            calls = self._calls = native.calls() or _ByPython()
+            calls = self._calls = self._new()
         loss = calls.find(given)
-        return _first(calls, given, prepare) if loss is None else loss
+        return self._first(calls, given) if loss is None else loss
 
+    def _new(self) -> _Calls:
+        ranges = [(k, d.low, d.high, d.low_open, d.high_open) for k, d in self._numbers.items()]
+        return native.calls(ranges) or _ByPython(self._numbers)
 
-def _first(calls: _Calls, given: tuple[Any, ...], prepare: Callable[..., Prepared]) -> Tensor:
-    """The loss of a call of a new kind, whose runner is kept if it can be."""
-    call, tensors = prepare(*given)
-    count = _tensors_first(tuple(map(type, given))) if dispatch.is_ordinary() else 0
-    loss = None
-    if count:
-        first = given[:count]
-        recipe = dispatch.recipe(call, tensors, first) if calls.takes_recipes else None
-        checked = recipe is None and _is_of_kind(call, tensors, first)
-        runner = _runner(call, tensors) if checked else partial(_whole, prepare)
-        calls.add(given, count, runner, partial(_gradients, prepare, given[count:]), recipe)
-        loss = calls.find(given)
-    return dispatch.run(call, tensors) if loss is None else loss
+    def _first(self, calls: _Calls, given: Given) -> Tensor:
+        """The loss of a call of a new kind, whose runner is kept if it can be."""
+        call, tensors = self._prepare(*given)
+        loss = None
+        if dispatch.is_ordinary() and _can_be_kept(given):
+            places = Places.of(call, tensors, given, self._names, self._numbers)
+            runner: Callable[[Given], Tensor] = self._whole
+            recipe = None
+            if places is not None:
+                recipe = dispatch.recipe(call, tensors, places) if calls.takes_recipes else None
+                runner = Runner(call, places, dispatch.runner(call, tensors), self._whole)
+            calls.add(given, runner, partial(_gradients, self._prepare), recipe)
+            loss = calls.find(given)
+        return dispatch.run(call, tensors) if loss is None else loss
+
+    def _whole(self, given: Given) -> Tensor:
+        """Run a call with all checks: the runner of kinds whose checks depend on data."""
+        return dispatch.run(*self._prepare(*given))
 
 
 class _Calls(Protocol):
@@ -86,20 +86,19 @@ class _Calls(Protocol):
 
     takes_recipes: bool
 
-    def find(self, given: tuple[Any, ...]) -> Tensor | None:
+    def find(self, given: Given) -> Tensor | None:
         """The loss by the runner of this kind; None if there is none, or under a torch mode."""
         ...
 
     def add(
         self,
-        given: tuple[Any, ...],
-        count: int,
-        runner: Runner,
-        gradients: Callable[..., list[Tensor | None]],
-        recipe: Recipe | None,
+        given: Given,
+        runner: Callable[[Given], Tensor],
+        gradients: Callable[[Given, Sequence[bool], Tensor], Sequence[Tensor | None]],
+        recipe: Any,
     ) -> None:
-        """Keep the runner of a kind: `count` arguments are tensors. `gradients` computes gradients
-        in Python; `recipe` says how native.cpp runs the call by itself, if it can.
+        """Keep the runner of a kind. `gradients` computes its gradients in Python; `recipe` says
+        how native.cpp runs the call by itself, if it can.
         """
         ...
 
@@ -109,77 +108,84 @@ class _ByPython:
 
     takes_recipes = False
 
-    def __init__(self) -> None:
-        self._known: dict[Any, Runner] = {}
+    def __init__(self, numbers: Mapping[int, Domain]) -> None:
+        self._numbers = numbers
+        self._known: dict[Any, Callable[[Given], Tensor]] = {}
 
-    def find(self, given: tuple[Any, ...]) -> Tensor | None:
-        runner = self._known.get(_kind(given)) if dispatch.is_ordinary() else None
+    def find(self, given: Given) -> Tensor | None:
+        runner = self._known.get(self._kind(given)) if dispatch.is_ordinary() else None
         return None if runner is None else runner(given)
 
     def add(
-        self, given: tuple[Any, ...], count: int, runner: Runner, gradients: Any, recipe: Any
+        self, given: Given, runner: Callable[[Given], Tensor], gradients: Any, recipe: Any
     ) -> None:
-        del count, gradients, recipe
-        kind = _kind(given)
+        del gradients, recipe
+        kind = self._kind(given)
         if len(self._known) >= _MOST:
             self._known.clear()
         if kind is not None:
             self._known[kind] = runner
 
+    def _kind(self, given: Given) -> Given | None:
+        """What decides the checks of a call; None where more than that does."""
+        kind: list[Any] = []
+        for place, thing in enumerate(given):
+            type_ = type(thing)  # True is 1, but not everywhere allowed where 1 is
+            if type_ in PLAIN:
+                if thing.layout is not _STRIDED or thing.is_neg() or is_zero_tensor(thing):
+                    return None
+                kind += thing.shape, thing.stride(), thing.dtype, thing.is_cpu, thing.requires_grad
+            elif place in self._numbers and _is_any(thing, self._numbers[place]):
+                kind.append(_NUMBER)
+            elif type_ in _WORDS:
+                kind += type_, thing
+            else:
+                return None
+        return tuple(kind)
 
-def _whole(prepare: Callable[..., Prepared], given: tuple[Any, ...]) -> Tensor:
-    """Run a call with all checks: the runner of kinds whose checks depend on data."""
-    return dispatch.run(*prepare(*given))
+
+def _is_any(thing: Any, domain: Domain) -> bool:
+    """Whether it is a number that any other of the domain may replace. 0 and infinity are none:
+    terms and bounds that are multiplied by them are left out.
+    """
+    if not isinstance(thing, float) and type(thing) is not int:
+        return False
+    try:
+        return thing != 0 and math.isfinite(thing) and domain.contains(thing)
+    except OverflowError:  # an integer beyond any float
+        return False
 
 
-def _runner(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Runner:
-    """The runner of this call's kind."""
-    count, run = len(tensors), dispatch.runner(call, tensors)
-    return lambda given: run(given[:count])
+def _can_be_kept(given: Given) -> bool:
+    """Whether nothing but tensors, numbers and words was given, and no tensor twice: it would not
+    be known which argument it is in the call.
+    """
+    tensors = [id(thing) for thing in given if type(thing) in PLAIN]
+    others = (thing for thing in given if type(thing) not in PLAIN)
+    return (
+        len(tensors) == len({*tensors})
+        and all(is_data(thing) for thing in given if type(thing) in PLAIN)
+        and all(type(thing) in _WORDS or isinstance(thing, float) for thing in others)
+    )
 
 
 def _gradients(
-    prepare: Callable[..., Prepared],
-    rest: tuple[Any, ...],
-    tensors: tuple[Tensor, ...],
-    needs_grad: tuple[bool, ...],
-    upstream: Tensor,
+    prepare: Callable[..., Prepared], given: Given, needs_grad: Sequence[bool], upstream: Tensor
 ) -> list[Tensor | None]:
-    """The gradients of a call like this one, where those made with its value do not serve."""
-    return eager.gradients_of(
-        lambda views: dispatch.run(*prepare(*views, *rest)), tensors, needs_grad, upstream,
+    """The gradients of a call by each argument, where those made with its value do not serve."""
+    places = [place for place, need in enumerate(needs_grad) if need]
+
+    def loss(views: Sequence[Tensor]) -> Tensor:
+        arguments = [*given]
+        for place, view in zip(places, views, strict=True):
+            arguments[place] = view
+        return dispatch.run(*prepare(*arguments))
+
+    found = eager.gradients_of(
+        loss, [given[place] for place in places], [True] * len(places), upstream,
         differentiable=torch.is_grad_enabled(),
     )  # fmt: skip
-
-
-def _kind(given: tuple[Any, ...]) -> tuple[Any, ...] | None:
-    """What decides the checks of a call; None where more than that does."""
-    types = tuple(map(type, given))  # True is 1, but not everywhere allowed where 1 is
-    count = _tensors_first(types)
-    if not count:
-        return None
-    kind: list[Any] = [types, given[count:]]
-    for tensor in given[:count]:
-        if tensor.layout is not _STRIDED or tensor.is_neg() or is_zero_tensor(tensor):
-            return None
-        kind += tensor.shape, tensor.stride(), tensor.dtype, tensor.is_cpu
-    return tuple(kind)
-
-
-@lru_cache(_MOST)
-def _tensors_first(types: tuple[type, ...]) -> int:
-    """How many tensors a call begins with; 0 if what follows is not only numbers and words."""
-    count = next((k for k, each in enumerate(types) if each not in PLAIN), len(types))
-    return count if all(each in _WORDS for each in types[count:]) else 0
-
-
-def _is_of_kind(
-    call: Call | RowCall, tensors: tuple[Tensor, ...], given: tuple[Tensor, ...]
-) -> bool:
-    """Whether the call takes the tensors that were given as they are, and has nothing else in it
-    but what follows from its kind.
-    """
-    alike = len(tensors) == len(given) and all(a is b for a, b in zip(tensors, given, strict=True))
-    options = call.options.values() if isinstance(call, RowCall) else ()
-    data = any(isinstance(thing, Tensor) for thing in (call.weight, call.denominator, *options))
-    return alike and not data and all(map(is_data, given)) and bool(call.shape.numel())
+    gradients: list[Tensor | None] = [None] * len(given)
+    for place, gradient in zip(places, found, strict=True):
+        gradients[place] = gradient
+    return gradients

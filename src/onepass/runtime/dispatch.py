@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,8 +14,8 @@ from torch import Tensor
 from onepass.errors import EngineError, EngineWarning, FormulaError, ParameterError, warn
 from onepass.runtime import autograd, circumstances, eager
 from onepass.runtime.call import Call, RowCall
-from onepass.runtime.cpu.kernels import Recipe
-from onepass.runtime.engines import ENGINES, Engine, Runner
+from onepass.runtime.engines import ENGINES, Engine
+from onepass.runtime.runner import Places, Run
 
 _engine: ContextVar[str] = ContextVar("onepass_engine", default="auto")
 _checking: ContextVar[bool] = ContextVar("onepass_checking", default=False)
@@ -110,18 +111,16 @@ def run_by(engine: Engine, call: Call | RowCall, tensors: tuple[Tensor, ...]) ->
     return engine.definition(call, tensors)
 
 
-def runner(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Runner:
-    """What runs this call, and those of its kind, without a check."""
-    engine, _ = _suitable(call, tensors)
-    return engine.runner(call, tensors, partial(run_by, engine, call))
+def runner(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Run:
+    """What runs the calls of this one's kind, once they need no check."""
+    engine, obstacle = _suitable(call, tensors)
+    return run if obstacle is not None else engine.runner(call, tensors, partial(run_by, engine))
 
 
-def recipe(
-    call: Call | RowCall, tensors: tuple[Tensor, ...], given: tuple[Tensor, ...]
-) -> Recipe | None:
+def recipe(call: Call | RowCall, tensors: tuple[Tensor, ...], places: Places) -> Any:
     """How native.cpp runs this call, and those of its kind, if it can."""
     engine, obstacle = _suitable(call, tensors)
-    return engine.recipe(call, tensors, given) if obstacle is None else None
+    return engine.recipe(call, tensors, places) if obstacle is None else None
 
 
 _said: set[str] = set()

@@ -6,16 +6,14 @@ loss knows none. A further engine is an object with these functions, entered int
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from onepass.runtime.call import Call, Gradients, RowCall
 from onepass.runtime.cpu import engine as cpu
-from onepass.runtime.cpu.kernels import Recipe
-
-Runner = Callable[[tuple[Tensor, ...]], Tensor]  # the loss of tensors, for all calls of one kind
+from onepass.runtime.runner import Places, Run
 
 
 class Engine(Protocol):
@@ -70,14 +68,12 @@ class Engine(Protocol):
         """The loss by its definition; labels and values are refused as by the engine's kernels."""
         ...
 
-    def runner(self, call: Call | RowCall, tensors: Sequence[Tensor], otherwise: Runner) -> Runner:
+    def runner(self, call: Call | RowCall, tensors: Sequence[Tensor], otherwise: Run) -> Run:
         """What runs the calls of this kind: `otherwise`, if nothing does so faster."""
         ...
 
-    def recipe(
-        self, call: Call | RowCall, tensors: tuple[Tensor, ...], given: tuple[Tensor, ...]
-    ) -> Recipe | None:
-        """How native.cpp runs the calls of this kind, from the tensors given; None if it cannot."""
+    def recipe(self, call: Call | RowCall, tensors: Sequence[Tensor], places: Places) -> Any:
+        """How native.cpp runs the calls of this kind; None if it cannot."""
         ...
 
 

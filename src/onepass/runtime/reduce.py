@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from numbers import Real
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -44,21 +44,39 @@ def divided(values: Tensor, reduction: str, denominator: float | Tensor | None) 
     return total / values.shape[0] if reduction == "batchmean" and values.dim() else total
 
 
-def weighting(
+class Weighting(NamedTuple):
+    """How a caller wants values reduced and weighted: the arguments that all losses share."""
+
+    reduction: str = "mean"
+    sample_weight: Tensor | None = None
+    mask: Tensor | None = None
+    normalizer: float | Tensor | None = None
+
+
+class Weighted(NamedTuple):
+    """What multiplies each value, and what their sum is divided by."""
+
+    weight: Tensor | None = None
+    denominator: float | Tensor | None = None  # None: as many as there are
+    counting: Tensor | None = None  # what the denominator is summed up from, if it is
+
+
+def weighted(
     loss: str,
     shape: torch.Size,
     device: torch.device,
-    reduction: str,
-    weight: Tensor | None,
-    sample_weight: Tensor | None,
-    mask: Tensor | None,
-    normalizer: float | Tensor | None,
-    counts: bool,
-) -> tuple[Tensor | None, float | Tensor | None]:
-    """The one weight of every element, and the denominator; None if every element counts.
+    weighting: Weighting,
+    weight: Tensor | None = None,
+    *,
+    counts: bool = False,
+) -> Weighted:
+    """The one weight of every element, and the denominator.
 
-    `counts`: whether the loss's own `weight` does, as that of l1_loss and mse_loss.
+    `weight` is the loss's own, and `counts` says whether it does, as that of l1_loss and mse_loss.
     """
+    reduction, sample_weight, mask, normalizer = weighting
+    if weight is sample_weight is mask is normalizer is None:
+        return Weighted()
     for name, given in (("weight", weight), ("sample_weight", sample_weight), ("mask", mask)):
         if given is not None:
             _check_weight(loss, name, given, shape, device)
@@ -66,12 +84,15 @@ def weighting(
     counting = product(product(weight, sample_weight) if counts else sample_weight, mask)
     total = counting if counts else product(weight, counting)
     if normalizer is not None:
-        return total, _checked_normalizer(loss, normalizer, reduction)
+        return Weighted(total, _checked_normalizer(loss, normalizer, reduction))
     if counting is None or reduction in ("none", "sum"):
-        return total, None
-    if reduction == "batchmean":
-        return total, rows_that_count(counting, shape)
-    return total, _total(counting, shape)
+        return Weighted(total)
+    return Weighted(total, summed(reduction, shape, counting), counting)
+
+
+def summed(reduction: str, shape: torch.Size, counting: Tensor) -> float | Tensor:
+    """The denominator of mean or batchmean where weights say how much each element counts."""
+    return _total(counting, shape) if reduction == "mean" else rows_that_count(counting, shape)
 
 
 def widened(weight: Tensor | None) -> Tensor | None:

@@ -59,7 +59,7 @@ class Batch:
         self.loss, self.name = loss, loss.name
         self.given = _with_variance(given)
         self.tensors = {name: t for name, t in self.given.items() if isinstance(t, Tensor)}
-        shared = loss.shared if isinstance(loss, Rowwise) else ()
+        shared = loss.shared
         self.shared = tuple(shared)
         self.thinned = (0, 1)
         self.seen: Mapping[str, Any] = self.given

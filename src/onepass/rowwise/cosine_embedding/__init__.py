@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from onepass.define import REAL, SIGN, Card, Rowwise, within
+from onepass.define import REAL, SIGN, SIGNS, VECTOR, Card, Laid, Variant, rowwise
 from onepass.errors import DtypeError, ShapeError
 from onepass.rowwise import vectors
 from onepass.rowwise.cosine_embedding import cpu, reference
 from onepass.runtime import checks
-from onepass.runtime.call import Prepared, RowCall
-from onepass.runtime.call_cache import cached
+from onepass.runtime.call import RowCall
 
 _NAME = "cosine_embedding_loss"
 _CARD = Card(
@@ -38,25 +36,26 @@ def _refuse_labels(call: RowCall, tensors: Sequence[Tensor]) -> None:
         checks.outside(call, "target", tensors[-1], SIGN)
 
 
-loss = Rowwise(
-    _NAME, ("input1", "input2", "target"), reference.loss, cpu.plan, {"margin": within(REAL)},
-    _CARD, refuse=_refuse_labels,
-)  # fmt: skip
+of_pairs = Variant(
+    _NAME, ("input1", "input2", "target"), reference.loss, cpu.plan, refuse=_refuse_labels
+)
 
 
-@cached
-def evaluate(
-    input1: Tensor, input2: Tensor, target: Tensor, margin: float, *weighting: Any
-) -> Prepared:
-    """The loss of pairs of vectors and their labels."""
-    options = loss.checked({"margin": margin})
+@rowwise(input1=VECTOR, input2=VECTOR, target=SIGNS, margin=REAL, card=_CARD, variants=(of_pairs,))
+def cosine_embedding_loss(
+    input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0.0
+) -> Laid:
+    """How far pairs of vectors are from pointing the same way (1), or apart by a margin (-1).
+
+    Turns vectors and leaves their lengths alone. Bromley et al. (1993),
+    doi:10.1142/S0218001493000339.
+    """
     (input1, input2), dtype = vectors.alike(_NAME, ("input1", "input2"), (input1, input2))
     if input1.dtype.is_complex:
         raise DtypeError(
             f"{_NAME}: tensors must be real, got {input1.dtype}. Write torch.view_as_real(...)."
         )
-    labels = _labels(input1, target)
-    return loss.call((input1, input2, labels), options, *weighting, dtype=dtype)
+    return Laid(of_pairs, (input1, input2, _labels(input1, target)), {"margin": margin}, dtype)
 
 
 def _labels(input: Tensor, target: Tensor) -> Tensor:

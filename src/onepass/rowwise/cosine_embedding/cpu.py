@@ -31,9 +31,9 @@ def plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
     return Plan(
         kernel=pairs,
         operands=(input1, input2, target),
-        extras=(),
+        extras={},
         flags={"CHECKED": call.checks_values},
-        numbers=(call.options["margin"], most(call.precision)),
+        numbers=("margin", most(call.precision)),
         integers=(rows, features, at_once),
         blocks=-(-rows // at_once),
     )

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
-from onepass.define import NONNEGATIVE, POSITIVE, PROBABILITY, Card, Rowwise, within
+from onepass.define import (
+    CLASS_PROBABILITIES,
+    CLASS_WEIGHT,
+    LABEL,
+    NONNEGATIVE,
+    POSITIVE,
+    PROBABILITY,
+    SCORES,
+    Card,
+    Laid,
+    Variant,
+    rowwise,
+)
 from onepass.rowwise import labels
 from onepass.rowwise.cross_entropy import cpu, reference
 from onepass.rowwise.tally import tally
 from onepass.runtime import keywords, reduce
-from onepass.runtime.call import Prepared
-from onepass.runtime.call_cache import cached
 
 _CARD = Card(
     task="classification",
@@ -35,54 +43,54 @@ _CARD = Card(
     ),
     sources=("Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",),
 )
-OPTIONS = {
-    "ignore_index": keywords.index,
-    "label_smoothing": within(PROBABILITY),
-    "dim": keywords.index,
-    "z_loss": within(NONNEGATIVE),
-    "softcap": within(POSITIVE, or_none=True),
-}
-of_labels = Rowwise(
-    "cross_entropy", ("input", "target"), reference.of_labels, cpu.plan_of_labels, OPTIONS, _CARD,
+of_labels = Variant(
+    "cross_entropy", ("input", "target"), reference.of_labels, cpu.plan_of_labels,
     counts=labels.counts, tally=tally, refuse=labels.refuse_out_of_range,
 )  # fmt: skip
-of_probabilities = Rowwise(
-    "cross_entropy", ("input", "target"), reference.of_probabilities, cpu.plan_of_probabilities,
-    OPTIONS, _CARD,
-)  # fmt: skip
+of_probabilities = Variant(
+    "cross_entropy", ("input", "target"), reference.of_probabilities, cpu.plan_of_probabilities
+)
 
 
-@cached
-def evaluate(
+@rowwise(
+    input=SCORES,
+    target=(LABEL, CLASS_PROBABILITIES),
+    weight=CLASS_WEIGHT,
+    ignore_index=keywords.index,
+    label_smoothing=PROBABILITY,
+    dim=keywords.index,
+    z_loss=NONNEGATIVE,
+    softcap=POSITIVE,
+    card=_CARD,
+    variants=(of_labels, of_probabilities),
+)
+def cross_entropy(
     input: Tensor,
     target: Tensor,
-    weight: Tensor | None,
-    ignore_index: int,
-    label_smoothing: float,
-    dim: int,
-    z_loss: float,
-    softcap: float | None,
-    *weighting: Any,
-) -> Prepared:
-    """The loss of logits, given class indices, or class probabilities of the logits' shape."""
-    options = of_labels.checked(
-        {
-            "ignore_index": ignore_index,
-            "label_smoothing": label_smoothing,
-            "dim": dim,
-            "z_loss": z_loss,
-            "softcap": softcap,
-        }
-    )
-    ignore_index, dim = options.pop("ignore_index"), options.pop("dim")
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    dim: int = 1,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+) -> Laid:
+    """Surprise at the true class, given its logits: the slope is the probability minus the truth.
+
+    nll_loss of log_softmax(input), in one stable step; kl_div where the truth is a distribution.
+    Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x.
+    """
     input = labels.scores("cross_entropy", input)
     axis = labels.class_axis("cross_entropy", input, dim)
     labels.check_class_weight("cross_entropy", weight, input.shape[axis], input.device)
     logits = labels.classes_last(input, axis)
-    options["weight"] = reduce.widened(weight)
+    options = {
+        "label_smoothing": label_smoothing,
+        "z_loss": z_loss,
+        "softcap": softcap,
+        "weight": reduce.widened(weight),
+    }
     mass = labels.probabilities("cross_entropy", input, target, tuple(input.shape), ignore_index)
     if mass is not None:
-        return of_probabilities.call((logits, labels.classes_last(mass, axis)), options, *weighting)
+        return Laid(of_probabilities, (logits, labels.classes_last(mass, axis)), options)
     target = labels.check_labels("cross_entropy", input, target, axis)
-    options["ignore_index"] = ignore_index
-    return of_labels.call((logits, target), options, *weighting)
+    return Laid(of_labels, (logits, target), {**options, "ignore_index": ignore_index})

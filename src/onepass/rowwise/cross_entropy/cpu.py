@@ -33,14 +33,13 @@ def plan_of_labels(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
     """Along the rows, or across them where classes are few or apart."""
     input, target = tensors
     tiles = tiled(input, keeps_adjacent=True)
-    weight, smoothing, spread = shares(call, input.shape[-1])
-    z_loss, cap = call.options["z_loss"], call.options["softcap"]
+    weight = _class_weight(call)
     return Plan(
         kernel=across if tiles.across else along,
         operands=(tiles.input, target.long().contiguous()),
-        extras=(weight,),
+        extras={"weight": weight},
         flags=flags(call) | {"ALONE": False} | tiles.flags,
-        numbers=(smoothing, spread, z_loss, cap or 1.0),
+        numbers=_numbers(call),
         integers=(*tiles.integers, call.options["ignore_index"]),
         blocks=tiles.blocks,
     )
@@ -50,14 +49,13 @@ def plan_of_probabilities(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
     """Along the rows."""
     input, target = tensors
     tiles = tiled_along(input)
-    weight, smoothing, spread = shares(call, input.shape[-1])
-    z_loss, cap = call.options["z_loss"], call.options["softcap"]
+    weight = _class_weight(call)
     return Plan(
         kernel=along_probabilities,
         operands=(tiles.input, target.contiguous()),
-        extras=(weight,),
+        extras={"weight": weight},
         flags=flags(call),
-        numbers=(smoothing, spread, z_loss, cap or 1.0),
+        numbers=_numbers(call),
         integers=tiles.integers,
         blocks=tiles.blocks,
     )
@@ -74,12 +72,13 @@ def flags(call: RowCall) -> dict[str, bool]:
     }
 
 
-def shares(call: RowCall, classes: int) -> tuple[Tensor | None, float, float]:
-    """Class weights, smoothing, and what smoothing gives each class."""
-    weight, smoothing = call.options["weight"], call.options["label_smoothing"]
-    if weight is not None:
-        weight = weight.detach().to(call.precision).contiguous()
-    return weight, smoothing, smoothing / classes
+def _numbers(call: RowCall) -> tuple[str | float, ...]:
+    return "label_smoothing", "z_loss", 1.0 if call.options["softcap"] is None else "softcap"
+
+
+def _class_weight(call: RowCall) -> Tensor | None:
+    weight = call.options["weight"]
+    return None if weight is None else weight.detach().to(call.precision).contiguous()
 
 
 # A row is summed as it is if the label's logit lies between these, and the exponentials, which stop
@@ -220,12 +219,13 @@ def flattened(capped, cap):
 
 def along(
     input_at, target_at, class_weight_at, weight_at, values_at, gradient_input_at, partials_at,
-    smoothing, spread, z_loss, cap, scale,
+    smoothing, z_loss, cap, scale,
     rows, classes, at_once, ignore_index, next_block_at,
 ):  # fmt: skip
     # reads 1 per logit (then again, from cache) and writes 1
     if IN_PLACE:
         gradient_input_at = input_at
+    spread = smoothing / float64(classes)
     spread_mass = real(spread_over(class_weight_at, classes, smoothing, spread))
     keep, spread = real(1.0 - smoothing), real(spread)
     z_loss, cap = real(z_loss), real(cap)
@@ -380,12 +380,13 @@ def slopes(
 
 def across(
     input_at, target_at, class_weight_at, weight_at, values_at, gradient_input_at, partials_at,
-    smoothing, spread, z_loss, cap, scale,
+    smoothing, z_loss, cap, scale,
     rows, classes, inner, at_once, ignore_index, next_block_at,
 ):  # fmt: skip
     # reads 1 per logit, writes 1; a tile's logits wait in `x_at`, classes apart by `at_once`
     if IN_PLACE:
         gradient_input_at = input_at
+    spread = smoothing / float64(classes)
     spread_mass = real(spread_over(class_weight_at, classes, smoothing, spread))
     keep, spread = real(1.0 - smoothing), real(spread)
     z_loss, cap = real(z_loss), real(cap)
@@ -466,13 +467,14 @@ def hand_over(input_at, x_at, gradient_input_at, base, classes, inner, at_once, 
 def along_probabilities(
     input_at, target_at, class_weight_at, weight_at, values_at,
     gradient_input_at, gradient_target_at, partials_at,
-    smoothing, spread, z_loss, cap, scale,
+    smoothing, z_loss, cap, scale,
     rows, classes, at_once, next_block_at,
 ):  # fmt: skip
     # reads 2 per logit (then again, from cache) and writes 1, or 2 with the target's gradient
     if IN_PLACE:
         gradient_input_at = input_at
-    keep, spread, z_loss, cap = real(1.0 - smoothing), real(spread), real(z_loss), real(cap)
+    keep, spread = real(1.0 - smoothing), real(smoothing / float64(classes))
+    z_loss, cap = real(z_loss), real(cap)
     top_at, best_at, others_at = scratch(cap, TILE), scratch(int64(0), TILE), scratch(cap, TILE)
     mass_at, own_mass_at, short_at = scratch(cap, TILE), scratch(cap, TILE), scratch(cap, TILE)
     block = next_block(next_block_at)

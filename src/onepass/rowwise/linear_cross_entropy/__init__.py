@@ -10,9 +10,24 @@ from typing import Any
 from torch import Tensor
 from torch.nn.functional import linear
 
-from onepass.define import Card, Rowwise
+from onepass.define import (
+    BIAS,
+    CLASS_PROBABILITIES,
+    CLASS_WEIGHT,
+    LABEL,
+    LAYER,
+    NONNEGATIVE,
+    POSITIVE,
+    PROBABILITY,
+    VECTOR,
+    Card,
+    Laid,
+    Variant,
+    rowwise,
+)
 from onepass.errors import ShapeError
-from onepass.rowwise import cross_entropy, labels
+from onepass.rowwise import labels
+from onepass.rowwise.cross_entropy import cross_entropy
 from onepass.rowwise.linear_cross_entropy import cpu, reference
 from onepass.rowwise.tally import tally
 from onepass.runtime import checks, keywords, reduce
@@ -41,65 +56,77 @@ def _tally(call: RowCall, tensors: Sequence[Tensor]) -> float:
     return tally(call, (linear_weight.t(), target))
 
 
-def _index(loss: str, name: str, given: Any) -> int:
+def _index(loss: str, name: str, given: Any) -> int | None:
     """torch's default here is None, which means that of cross_entropy."""
-    return -100 if given is None else keywords.index(loss, name, given)
+    return None if given is None else keywords.index(loss, name, given)
 
 
-_OPTIONS = cross_entropy.OPTIONS | {"ignore_index": _index}
-_TENSORS = ("input", "target", "linear_weight", "linear_bias")
-of_labels = Rowwise(
+_TENSORS, _SHARED = (
+    ("input", "target", "linear_weight", "linear_bias"),
+    ("linear_weight", "linear_bias"),
+)
+of_labels = Variant(
     _NAME, _TENSORS, reference.of_labels, None,
-    _OPTIONS, _CARD, counts=labels.counts, tally=_tally, cpu=cpu,
-    shared=("linear_weight", "linear_bias"),
+    counts=labels.counts, tally=_tally, cpu=cpu, shared=_SHARED,
 )  # fmt: skip
-of_probabilities = Rowwise(
-    _NAME, _TENSORS, reference.of_probabilities, None,
-    _OPTIONS, _CARD, cpu=cpu, shared=("linear_weight", "linear_bias"),
-)  # fmt: skip
+of_probabilities = Variant(
+    _NAME, _TENSORS, reference.of_probabilities, None, cpu=cpu, shared=_SHARED
+)
 
 
-def evaluate(
+@rowwise(
+    input=VECTOR,
+    linear_weight=LAYER,
+    target=(LABEL, CLASS_PROBABILITIES),
+    linear_bias=BIAS,
+    weight=CLASS_WEIGHT,
+    ignore_index=_index,
+    label_smoothing=PROBABILITY,
+    z_loss=NONNEGATIVE,
+    softcap=POSITIVE,
+    card=_CARD,
+    variants=(of_labels, of_probabilities),
+)
+def linear_cross_entropy(
     input: Tensor,
     linear_weight: Tensor,
     target: Tensor,
-    linear_bias: Tensor | None,
-    weight: Tensor | None,
-    ignore_index: int | None,
-    label_smoothing: float,
-    z_loss: float,
-    softcap: float | None,
-    *weighting: Any,
-) -> Tensor:
-    """The loss of hidden states, given class indices or class probabilities."""
+    linear_bias: Tensor | None = None,
+    weight: Tensor | None = None,
+    ignore_index: int | None = None,
+    label_smoothing: float = 0.0,
+    z_loss: float = 0.0,
+    softcap: float | None = None,
+) -> Laid:
+    """cross_entropy of the logits input @ linear_weight.T + linear_bias, which never exist whole.
+
+    Wijmans et al. (2024), doi:10.48550/arXiv.2411.09009.
+    """
+    skipped = -100 if ignore_index is None else ignore_index
     input = labels.scores(_NAME, input)
     linear_weight = labels.scores(_NAME, linear_weight, "linear_weight")
     bias = () if linear_bias is None else (labels.scores(_NAME, linear_bias, "linear_bias"),)
     _check_layer(input, linear_weight, *bias)
-    options = of_labels.checked(
-        {
-            "ignore_index": ignore_index,
-            "label_smoothing": label_smoothing,
-            "z_loss": z_loss,
-            "softcap": softcap,
-        }
-    )
-    skipped: int = options.pop("ignore_index")
     labels.check_class_weight(_NAME, weight, linear_weight.shape[0], input.device)
     shape, axis = (*input.shape[:-1], *linear_weight.shape[:-1]), input.dim() - 1
     mass = labels.probabilities(_NAME, input, target, shape, skipped)
     if mass is None:
         target = labels.check_labels(_NAME, input, target, axis, shape=shape)
     if linear_weight.dim() > 2:  # as many losses as the axes between: their logits, as a whole
-        return cross_entropy.evaluate(
-            _logits(input, linear_weight, *bias), target, weight, skipped,
-            label_smoothing, axis, z_loss, softcap, *weighting,
+        return cross_entropy.lay_out(
+            _logits(input, linear_weight, *bias), target, weight, skipped, label_smoothing, axis,
+            z_loss, softcap,
         )  # fmt: skip
-    options["weight"] = reduce.widened(weight)
+    options = {
+        "label_smoothing": label_smoothing,
+        "z_loss": z_loss,
+        "softcap": softcap,
+        "weight": reduce.widened(weight),
+    }
     if mass is not None:
-        return of_probabilities.evaluate((input, mass, linear_weight, *bias), options, *weighting)
+        return Laid(of_probabilities, (input, mass, linear_weight, *bias), options)
     options["ignore_index"] = skipped
-    return of_labels.evaluate((input, target, linear_weight, *bias), options, *weighting)
+    return Laid(of_labels, (input, target, linear_weight, *bias), options)
 
 
 def _check_layer(input: Tensor, linear_weight: Tensor, linear_bias: Tensor | None = None) -> None:

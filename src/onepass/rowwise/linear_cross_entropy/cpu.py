@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from onepass.define import Variant
 from onepass.rowwise import cross_entropy
 from onepass.runtime.call import Gradients, RowCall
 from onepass.runtime.cpu import memory, rows
@@ -77,6 +78,11 @@ def gradients(
     if lost is not None:  # a row without weight would be left out
         weight = weight.masked_fill(lost, math.nan)
     return _accumulated(call, tensors, needs_grad, weight, 1.0)[1]
+
+
+def layout(call: RowCall, tensors: Sequence[Tensor], needs_grad: Sequence[bool]) -> None:
+    """How a kernel takes a call: this takes more than one."""
+    del call, tensors, needs_grad
 
 
 def _accumulated(
@@ -152,6 +158,7 @@ def _chunks(call: RowCall, tensors: Sequence[Tensor], weight: Tensor | None) -> 
             weight=None if weight is None else weight[place],
             checks_values=False,  # of the whole
             denominator=1.0,
+            counting=None,
             loss=_of_logits(call),
             names=("input", "target"),
             options=call.options,
@@ -159,7 +166,7 @@ def _chunks(call: RowCall, tensors: Sequence[Tensor], weight: Tensor | None) -> 
         yield Chunk(place, part, some, target[place], logits)
 
 
-def _of_logits(call: RowCall) -> cross_entropy.Rowwise:
+def _of_logits(call: RowCall) -> Variant:
     has_labels = "ignore_index" in call.options
     return cross_entropy.of_labels if has_labels else cross_entropy.of_probabilities
 

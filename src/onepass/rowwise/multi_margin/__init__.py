@@ -6,13 +6,11 @@ from typing import Any
 
 from torch import Tensor
 
-from onepass.define import REAL, Card, Rowwise, within
+from onepass.define import CLASS_WEIGHT, LABEL, REAL, SCORES, Card, Laid, Variant, rowwise
 from onepass.errors import ParameterError
 from onepass.rowwise import labels
 from onepass.rowwise.multi_margin import cpu, reference
 from onepass.runtime import keywords
-from onepass.runtime.call import Prepared
-from onepass.runtime.call_cache import cached
 
 _NAME = "multi_margin_loss"
 
@@ -24,10 +22,19 @@ def _power(loss: str, name: str, given: Any) -> float:
     return power
 
 
-of_labels = Rowwise(
-    _NAME, ("input", "target"), reference.of_labels, cpu.plan,
-    {"p": _power, "margin": within(REAL)},
-    Card(
+of_labels = Variant(
+    _NAME, ("input", "target"), reference.of_labels, cpu.plan, refuse=labels.refuse_out_of_range
+)
+
+
+@rowwise(
+    input=SCORES,
+    target=LABEL,
+    weight=CLASS_WEIGHT,
+    p=_power,
+    margin=REAL,
+    variants=(of_labels,),
+    card=Card(
         task="classification",
         input="scores",
         target="class indices",
@@ -41,33 +48,31 @@ of_labels = Rowwise(
             "divided by the number of classes",
         ),
         relatives=("cross_entropy", "soft_margin_loss", "margin_ranking_loss"),
-        sources=(
-            "Weston and Watkins (1999), ESANN, 219-224, no DOI: the proceedings give none",
-        ),
+        sources=("Weston and Watkins (1999), ESANN, 219-224, no DOI: the proceedings give none",),
     ),
-    refuse=labels.refuse_out_of_range,
-)  # fmt: skip
-
-
-@cached
-def evaluate(
+)
+def multi_margin_loss(
     input: Tensor,
     target: Tensor,
-    weight: Tensor | None,
-    p: int,
-    margin: float,
-    *weighting: Any,
-) -> Prepared:
-    """The loss of scores, given class indices."""
-    options = of_labels.checked({"p": p, "margin": margin})
-    input = labels.scores(_NAME, input)
-    input = _batched_as(target, input)
+    weight: Tensor | None = None,
+    p: int = 1,
+    margin: float = 1.0,
+) -> Laid:
+    """How far the true class is from being ahead of every other by a margin; pulls until it is.
+
+    The hinge of support vector machines for many classes. Weston and Watkins (1999), ESANN.
+    """
+    input = _batched_as(target, labels.scores(_NAME, input))
     axis = labels.class_axis(_NAME, input, 1)
-    options["weight"] = labels.class_weight(_NAME, weight, input, axis)
+    options = {
+        "p": p,
+        "margin": margin,
+        "weight": labels.class_weight(_NAME, weight, input, axis),
+    }
     target = labels.check_labels(
         _NAME, input, target, axis, elsewhere="input.movedim({other}, {axis})"
     )
-    return of_labels.call((labels.classes_last(input, axis), target), options, *weighting)
+    return Laid(of_labels, (labels.classes_last(input, axis), target), options)
 
 
 def _batched_as(target: Any, input: Tensor) -> Tensor:

@@ -33,9 +33,9 @@ def plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
     return Plan(
         kernel=across if tiles.across else along,
         operands=(tiles.input, target.contiguous()),
-        extras=(weight,),
+        extras={"weight": weight},
         flags={"CLASS_WEIGHTED": weight is not None, "SQUARED_HINGE": p == 2} | tiles.flags,
-        numbers=(float(call.options["margin"]),),
+        numbers=("margin",),
         integers=tiles.integers,
         blocks=tiles.blocks,
     )

@@ -2,68 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import Tensor
 
-from onepass.define import Rowwise
+from onepass.define import LABEL_SCORES, LABEL_WEIGHT, YES_OR_NO, Laid, Variant, rowwise
 from onepass.errors import DtypeError, ShapeError
 from onepass.pointwise.binary import multilabel_soft_margin_loss as of_elements
-from onepass.rowwise.multilabel_soft_margin import reference
-from onepass.runtime import checks, circumstances, eager, reduce
-from onepass.runtime.call import Call, RowCall
-from onepass.runtime.circumstances import is_data
+from onepass.rowwise.multilabel_soft_margin import cpu, reference
+from onepass.runtime import checks
 
-_NAME = "multilabel_soft_margin_loss"
-_TENSORS = ("input", "target")
-
-
-class _MeanOfElements(Rowwise):
-    """The mean over each row of a pointwise loss, whose kernels it runs."""
-
-    def evaluate(
-        self, tensors: tuple[Tensor, ...], options: Mapping[str, Any], *weighting: Any
-    ) -> Tensor:
-        """The loss of checked tensors of one shape, rows last."""
-        call, tensors = self.call(tensors, options, *weighting)
-        if call.reduction == "none" or circumstances.obstacle() is not None:
-            return eager.evaluate(call, tensors)
-        rows = _rows(call)
-        if isinstance(rows, Tensor) and is_data(rows) and rows.isnan():  # no normalizer for others
-            return eager.evaluate(call, tensors)
-        return of_elements.evaluate(
-            tensors,
-            {},
-            weight=options["weight"],
-            sample_weight=None if call.weight is None else call.weight.unsqueeze(-1),
-            normalizer=rows * tensors[0].shape[-1],
-        )
-
-
+_NAME, _TENSORS = "multilabel_soft_margin_loss", ("input", "target")
+of_rows = Variant(_NAME, _TENSORS, reference.of_rows, None, cpu=cpu)
 assert of_elements.card is not None  # the loss's as well
-of_rows = _MeanOfElements(_NAME, _TENSORS, reference.of_rows, None, {}, of_elements.card)
 
 
-def evaluate(input: Tensor, target: Tensor, weight: Tensor | None, *weighting: Any) -> Tensor:
-    """The loss of logits, given for each label whether it holds."""
+@rowwise(
+    input=LABEL_SCORES,
+    target=YES_OR_NO,
+    weight=LABEL_WEIGHT,
+    card=of_elements.card,
+    variants=(of_rows,),
+)
+def multilabel_soft_margin_loss(
+    input: Tensor, target: Tensor, weight: Tensor | None = None
+) -> Laid:
+    """The mean of binary_cross_entropy_with_logits over the labels of a row: each for itself.
+
+    Cox (1958), doi:10.1111/j.2517-6161.1958.tb00292.x.
+    """
     shape, dtype = checks.agreement(_NAME, _TENSORS, (input, target))
     tensors = _of_one_shape(input, target, shape)
     if weight is not None:
         _check_weight(weight, tensors[0])
-    value = of_rows.evaluate(tensors, {"weight": weight}, *weighting)
-    widened = tensors[0].dtype is not input.dtype and not torch.is_autocast_enabled(
-        value.device.type
-    )
-    return value.to(dtype) if widened else value
-
-
-def _rows(call: Call | RowCall) -> float | Tensor:
-    """What the sum over the rows is divided by."""
-    if call.denominator is None:
-        return reduce.count(call.reduction, call.shape)
-    return call.denominator
+    return Laid(of_rows, tensors, {"weight": weight}, dtype)
 
 
 def _of_one_shape(input: Tensor, target: Tensor, shape: torch.Size) -> tuple[Tensor, ...]:

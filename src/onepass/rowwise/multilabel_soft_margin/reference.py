@@ -14,5 +14,5 @@ def of_rows(
     weight: Tensor | None,  # broadcasts to input
 ) -> Tensor:
     """The loss of each row: a label without weight costs nothing, whatever it holds."""
-    each = of_elements.evaluate((input, target), {}, reduction="none", weight=weight)
+    each = of_elements(input, target, reduction="none", weight=weight)
     return each.mean(-1)

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor
 
-from onepass.define import Card, Rowwise
+from onepass.define import CLASS_WEIGHT, LABEL, LOG_PROBABILITIES, Card, Laid, Variant, rowwise
 from onepass.rowwise import labels
 from onepass.rowwise.nll import cpu, reference
 from onepass.rowwise.tally import tally
 from onepass.runtime import internals, keywords
-from onepass.runtime.call import Prepared
-from onepass.runtime.call_cache import cached
 
 _NAME = "nll_loss"
 
@@ -24,10 +20,21 @@ def _torchs(
     return internals.nll_loss(input, target, weight, reduction, ignore_index)
 
 
-of_labels = Rowwise(
+of_labels = Variant(
     _NAME, ("input", "target"), reference.of_labels, cpu.plan,
-    {"ignore_index": keywords.index, "dim": keywords.index},
-    Card(
+    counts=labels.counts, tally=tally, refuse=labels.refuse_out_of_range,
+    torch_op=None if internals.nll_loss is None else _torchs,
+)  # fmt: skip
+
+
+@rowwise(
+    input=LOG_PROBABILITIES,
+    target=LABEL,
+    weight=CLASS_WEIGHT,
+    ignore_index=keywords.index,
+    dim=keywords.index,
+    variants=(of_labels,),
+    card=Card(
         task="classification",
         input="log-probabilities",
         target="class indices",
@@ -42,26 +49,23 @@ of_labels = Rowwise(
         relatives=("cross_entropy",),
         sources=("Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x",),
     ),
-    counts=labels.counts, tally=tally, refuse=labels.refuse_out_of_range,
-    torch_op=None if internals.nll_loss is None else _torchs,
-)  # fmt: skip
-
-
-@cached
-def evaluate(
+)
+def nll_loss(
     input: Tensor,
     target: Tensor,
-    weight: Tensor | None,
-    ignore_index: int,
-    dim: int,
-    *weighting: Any,
-) -> Prepared:
-    """The loss of log-probabilities, given class indices."""
-    options = of_labels.checked({"ignore_index": ignore_index, "dim": dim})
-    dim = options.pop("dim")
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    dim: int = 1,
+) -> Laid:
+    """Surprise at the true class, given log-probabilities: a constant pull at that class alone.
+
+    cross_entropy without its log_softmax. Good (1952), doi:10.1111/j.2517-6161.1952.tb00104.x.
+    """
     input = labels.scores(_NAME, input)
     axis = labels.class_axis(_NAME, input, dim)
     target = labels.check_labels(_NAME, input, target, axis)
-    weight = labels.class_weight(_NAME, weight, input, axis)
-    options["weight"] = weight
-    return of_labels.call((labels.classes_last(input, axis), target), options, *weighting)
+    options = {
+        "ignore_index": ignore_index,
+        "weight": labels.class_weight(_NAME, weight, input, axis),
+    }
+    return Laid(of_labels, (labels.classes_last(input, axis), target), options)

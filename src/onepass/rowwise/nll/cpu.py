@@ -36,7 +36,7 @@ def plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
     return Plan(
         kernel=at_labels,
         operands=(input, target.contiguous()),
-        extras=(call.options["weight"],),
+        extras={"weight": call.options["weight"]},
         flags={"CLASS_WEIGHTED": call.options["weight"] is not None, "ALONE": False},
         numbers=(),
         integers=(outers, classes, inner, at_once, piece, call.options["ignore_index"]),

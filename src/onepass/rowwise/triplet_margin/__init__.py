@@ -6,12 +6,10 @@ from typing import Any
 
 from torch import Tensor
 
-from onepass.define import POSITIVE, REAL, Card, Domain, Rowwise, within
+from onepass.define import POSITIVE, REAL, VECTOR, Card, Domain, Laid, Variant, rowwise
 from onepass.rowwise import vectors
 from onepass.rowwise.triplet_margin import cpu, reference
 from onepass.runtime import keywords
-from onepass.runtime.call import Prepared
-from onepass.runtime.call_cache import cached
 
 _NAME, TENSORS = "triplet_margin_loss", ("anchor", "positive", "negative")
 _CARD = Card(
@@ -34,27 +32,38 @@ _CARD = Card(
     ),
 )
 NORM = Domain("a positive number or inf", low=0, low_open=True)
-OPTIONS = {
-    "margin": within(POSITIVE),
-    "p": within(NORM),
-    "eps": within(REAL),
-    "swap": keywords.flag,
-}
-loss = Rowwise(_NAME, TENSORS, reference.loss, cpu.plan, OPTIONS, _CARD)
+of_norms = Variant(_NAME, TENSORS, reference.loss, cpu.plan)
 
 
-@cached
-def evaluate(
+def _power(loss: str, name: str, given: Any) -> float:
+    """1, 2 and inf have kernels of their own: it is no number that may be any."""
+    return keywords.parameter(loss, name, given, NORM)
+
+
+@rowwise(
+    anchor=VECTOR,
+    positive=VECTOR,
+    negative=VECTOR,
+    margin=POSITIVE,
+    p=_power,
+    eps=REAL,
+    swap=keywords.flag,
+    card=_CARD,
+    variants=(of_norms,),
+)
+def triplet_margin_loss(
     anchor: Tensor,
     positive: Tensor,
     negative: Tensor,
-    margin: float,
-    p: float,
-    eps: float,
-    swap: bool,
-    *weighting: Any,
-) -> Prepared:
-    """The loss of triplets of vectors."""
-    options = loss.checked({"margin": margin, "p": p, "eps": eps, "swap": swap})
+    margin: float = 1.0,
+    p: float = 2.0,
+    eps: float = 1e-6,
+    swap: bool = False,
+) -> Laid:
+    """How far an anchor is from being closer to its positive than to its negative by a margin.
+
+    Draws the one and pushes the other, until the margin is kept. Balntas, Riba, Ponsa and
+    Mikolajczyk (2016), doi:10.5244/C.30.119.
+    """
     tensors, dtype = vectors.alike(_NAME, TENSORS, (anchor, positive, negative))
-    return loss.call(tensors, options, *weighting, dtype=dtype)
+    return Laid(of_norms, tensors, {"margin": margin, "p": p, "eps": eps, "swap": swap}, dtype)

@@ -33,11 +33,11 @@ def plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
     anchor, positive, negative = (tensor.contiguous() for tensor in tensors)
     rows, features = call.shape.numel(), anchor.shape[-1]
     at_once = rows_at_once(features)
-    margin, p, eps = (call.options[name] for name in ("margin", "p", "eps"))
+    p = call.options["p"]
     return Plan(
         kernel=triplets,
         operands=(anchor, positive, negative),
-        extras=(),
+        extras={},
         flags={
             "ONE": p == 1,
             "TWO": p == 2,
@@ -45,7 +45,7 @@ def plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
             "SQUARED": call.options.get("squared", False),
             "SWAPS": call.options["swap"],
         },
-        numbers=(margin, p, eps, most(call.precision)),
+        numbers=("margin", "p", "eps", most(call.precision)),
         integers=(rows, features, at_once),
         blocks=-(-rows // at_once),
     )

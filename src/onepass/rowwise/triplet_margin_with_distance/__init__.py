@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from onepass.define import Card, Rowwise
+from onepass.define import POSITIVE, VECTOR, Card, Laid, Variant, rowwise
 from onepass.errors import DtypeError, ParameterError, ShapeError
 from onepass.rowwise import vectors
-from onepass.rowwise.triplet_margin import OPTIONS, TENSORS
+from onepass.rowwise.triplet_margin import TENSORS
 from onepass.rowwise.triplet_margin import cpu as norms
 from onepass.rowwise.triplet_margin_with_distance import cpu as cosines
 from onepass.rowwise.triplet_margin_with_distance import reference
@@ -21,8 +21,7 @@ from onepass.rowwise.triplet_margin_with_distance.recognise import (
     Known,
     recognised,
 )
-from onepass.runtime.call import Prepared
-from onepass.runtime.call_cache import cached
+from onepass.runtime import keywords
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 
@@ -43,8 +42,20 @@ _CARD = Card(
 )
 
 
+def _resolved(
+    anchor: Any, positive: Any, negative: Any, distance: Any, *rest: Any
+) -> Sequence[Any]:
+    """The arguments; in the place of a distance function the distance that a kernel knows."""
+    if distance is None:
+        distance = _EUCLIDEAN
+    elif callable(distance):
+        known = recognised(distance, (anchor, positive, negative))
+        distance = distance if known is None else tuple(known)
+    return anchor, positive, negative, distance, *rest
+
+
 def _distance(loss: str, name: str, given: Any) -> Any:
-    if given is not None and not callable(given):
+    if given is not None and not callable(given) and not isinstance(given, tuple):
         raise ParameterError(
             f"{loss}: `{name}` must be a function of two tensors, or None for the Euclidean "
             f"distance; got {type(given).__name__}: {given!r:.60}."
@@ -52,71 +63,57 @@ def _distance(loss: str, name: str, given: Any) -> Any:
     return given
 
 
-_OPTIONS = OPTIONS | {"distance_function": _distance}
-loss = Rowwise(_NAME, TENSORS, reference.of_vectors, norms.plan, _OPTIONS, _CARD)
-of_cosines = Rowwise(_NAME, TENSORS, reference.of_cosines, cosines.plan, _OPTIONS, _CARD)
-_EUCLIDEAN = Known(NORM, eps=1e-6)
+of_norms = Variant(_NAME, TENSORS, reference.of_vectors, norms.plan)
+of_cosines = Variant(_NAME, TENSORS, reference.of_cosines, cosines.plan)
+_EUCLIDEAN = tuple(Known(NORM, eps=1e-6))
 
 
-def evaluate(
+@rowwise(
+    anchor=VECTOR,
+    positive=VECTOR,
+    negative=VECTOR,
+    distance_function=_distance,
+    margin=POSITIVE,
+    swap=keywords.flag,
+    card=_CARD,
+    variants=(of_norms, of_cosines),
+    resolve=_resolved,
+)
+def triplet_margin_with_distance_loss(
     anchor: Tensor,
     positive: Tensor,
     negative: Tensor,
-    distance_function: Distance | None,
-    margin: float,
-    swap: bool,
-    *weighting: Any,
-) -> Tensor:
-    """The loss of triplets; in one pass, where a kernel knows the distance."""
-    _distance(_NAME, "distance_function", distance_function)
-    tensors, known = (anchor, positive, negative), _EUCLIDEAN
-    if distance_function is not None:
-        known = recognised(distance_function, tensors)
-        if known is None:
-            return _of_own(tensors, distance_function, margin, swap, *weighting)
-    return _of_known(*tensors, *known, margin, swap, *weighting)
+    distance_function: Distance | None = None,
+    margin: float = 1.0,
+    swap: bool = False,
+) -> Laid:
+    """triplet_margin_loss under any distance; in one pass, where a kernel knows the distance.
 
-
-@cached
-def _of_known(
-    anchor: Tensor,
-    positive: Tensor,
-    negative: Tensor,
-    stage: str,
-    eps: float,
-    p: float,
-    margin: float,
-    swap: bool,
-    *weighting: Any,
-) -> Prepared:
-    options = loss.checked({"margin": margin, "swap": swap, "eps": eps})
-    tensors, dtype = vectors.alike(_NAME, TENSORS, (anchor, positive, negative))
+    Balntas, Riba, Ponsa and Mikolajczyk (2016), doi:10.5244/C.30.119.
+    """
+    tensors = anchor, positive, negative
+    if not isinstance(distance_function, tuple):
+        return _of_own(tensors, distance_function, margin, swap)
+    stage, eps, p = distance_function
+    laid, dtype = vectors.alike(_NAME, TENSORS, tensors)
+    options = {"margin": margin, "swap": swap, "eps": eps}
     if stage == COSINE:
-        return of_cosines.call(tensors, options, *weighting, dtype=dtype)
-    options |= {"p": p, "squared": stage == SQUARED}
-    return loss.call(tensors, options, *weighting, dtype=dtype)
+        return Laid(of_cosines, laid, options, dtype)
+    return Laid(of_norms, laid, {**options, "p": p, "squared": stage == SQUARED}, dtype)
 
 
 def _of_own(
-    tensors: tuple[Tensor, Tensor, Tensor],
-    distance_function: Distance,
-    margin: float,
-    swap: bool,
-    reduction: str,
-    *weighting: Any,
-) -> Tensor:
-    options = loss.checked({"margin": margin, "swap": swap})
+    tensors: tuple[Tensor, Tensor, Tensor], distance: Any, margin: float, swap: bool
+) -> Laid:
+    """The loss of the distances that a function of the caller's finds."""
     vectors.check(_NAME, TENSORS, tensors)
     anchor, positive, negative = tensors
-    distances = [distance_function(anchor, positive), distance_function(anchor, negative)]
-    if options["swap"]:
-        distances.append(distance_function(positive, negative))
-    _check_distances(distance_function, distances, tensors)
+    distances = [distance(anchor, positive), distance(anchor, negative)]
+    if swap:
+        distances.append(distance(positive, negative))
+    _check_distances(distance, distances, tensors)
     of_distances = reference.triplet_margin_with_distance_loss
-    no_weight = None  # of the loss's own
-    return of_distances.evaluate(
-        tuple(distances), {"margin": options["margin"]}, reduction, no_weight, *weighting
-    )
+    return Laid(of_distances, tuple(distances), {"margin": margin})
 
 
 def _check_distances(

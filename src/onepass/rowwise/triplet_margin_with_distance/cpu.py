@@ -44,9 +44,9 @@ def plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
     return Plan(
         kernel=triplets,
         operands=(anchor, positive, negative),
-        extras=(),
+        extras={},
         flags={"SWAPS": call.options["swap"]},
-        numbers=(call.options["margin"], call.options["eps"], most(call.precision)),
+        numbers=("margin", "eps", most(call.precision)),
         integers=(rows, features, at_once),
         blocks=-(-rows // at_once),
     )

@@ -15,7 +15,6 @@ from onepass.printers.kernel import Kernel, Operand
 from onepass.runtime import checks, nans
 from onepass.runtime.call import Call, Gradients
 from onepass.runtime.cpu import kernels, memory
-from onepass.runtime.cpu.kernels import Recipe
 from onepass.runtime.cpu.operands import (
     Stride,
     aligned,
@@ -25,6 +24,7 @@ from onepass.runtime.cpu.operands import (
     number,
     quotient,
 )
+from onepass.runtime.cpu.recipes import Layout
 
 Asked = tuple[torch.dtype | None, ...]
 
@@ -66,21 +66,24 @@ def value_and_gradients(
     return value, _in_their_shapes(tensors, written)
 
 
-def recipe(call: Call, tensors: Sequence[Tensor], needs_grad: Sequence[bool]) -> Recipe | None:
-    """How native.cpp runs a reduced call; None if that takes more than one kernel."""
+def layout(call: Call, tensors: Sequence[Tensor], needs_grad: Sequence[bool]) -> Layout | None:
+    """How a kernel takes a reduced call; None if that takes more than a kernel."""
+    weight = call.weight
     if any(tensor.shape != call.shape for tensor in tensors):
         return None
-    operands, _, _ = _in_one_order(call, tensors)
-    kernel = _kernel(call, operands, None, _asked(call, tensors, needs_grad), each=False)
-    places = itertools.count(len(tensors))
-    count = call.shape.numel()
-    return Recipe(
-        kernels.Bound(kernel, call.parameters.values(), (count,), _blocks(count)),
-        needs=tuple(operands),
-        operands=tuple(range(len(tensors))),
+    if weight is not None and weight.numel() != 1 and weight.shape != call.shape:
+        return None
+    operands, weight, _ = _in_one_order(call, tensors)
+    kernel = _kernel(call, operands, weight, _asked(call, tensors, needs_grad), each=False)
+    places = itertools.count(len(tensors) + (weight is not None))
+    return Layout(
+        launch=_launch(kernel, call),
+        tensors=tuple(operands),
+        options={},
+        weight=weight,
         gradients=tuple(next(places) if need else -1 for need in needs_grad),
+        numbers=tuple(call.parameters),
         divisor=divisor_of(call),
-        dtype=call.dtype,
     )
 
 
@@ -214,8 +217,12 @@ def _run(
     kernel: kernels.Loaded, call: Call, memory: Sequence[Tensor | None], scale: float
 ) -> float:
     addresses = [tensor.data_ptr() for tensor in memory if tensor is not None]
+    return _launch(kernel, call)(addresses, (*call.parameters.values(), scale))
+
+
+def _launch(kernel: kernels.Loaded, call: Call) -> kernels.Launch:
     count = call.shape.numel()
-    return kernel(addresses, (*call.parameters.values(), scale), (count,), _blocks(count))
+    return kernels.Launch(kernel, (count,), _blocks(count))
 
 
 def _blocks(count: int) -> int:

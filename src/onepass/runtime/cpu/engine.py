@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from torch import Tensor
 
@@ -10,7 +10,8 @@ from onepass.runtime import checks, eager
 from onepass.runtime.call import Call, Gradients, RowCall
 from onepass.runtime.circumstances import PLAIN, is_data
 from onepass.runtime.cpu import recipes, torch_op
-from onepass.runtime.cpu.kernels import Recipe
+from onepass.runtime.cpu.recipes import Recipe
+from onepass.runtime.runner import Places, Run
 
 
 def obstacle(call: Call | RowCall, tensors: Sequence[Tensor]) -> str | None:
@@ -93,11 +94,7 @@ def definition(call: Call | RowCall, tensors: Sequence[Tensor]) -> Tensor:
     return value
 
 
-def runner(
-    call: Call | RowCall,
-    tensors: Sequence[Tensor],
-    otherwise: Callable[[tuple[Tensor, ...]], Tensor],
-) -> Callable[[tuple[Tensor, ...]], Tensor]:
+def runner(call: Call | RowCall, tensors: Sequence[Tensor], otherwise: Run) -> Run:
     """What runs the calls of this kind: torch's own operation, if it is faster, or `otherwise`."""
     if torch_op.suits(call, tensors):
         return torch_op.runner(call, otherwise)
@@ -106,8 +103,6 @@ def runner(
     return otherwise
 
 
-def recipe(
-    call: Call | RowCall, tensors: tuple[Tensor, ...], given: tuple[Tensor, ...]
-) -> Recipe | None:
-    """How native.cpp runs the calls of this kind, from the tensors that were given."""
-    return recipes.of(call.loss.cpu, call, tensors, given)
+def recipe(call: Call | RowCall, tensors: Sequence[Tensor], places: Places) -> Recipe | None:
+    """How native.cpp runs the calls of this kind."""
+    return recipes.of(call, tensors, places)

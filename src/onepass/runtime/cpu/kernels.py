@@ -17,15 +17,12 @@ from struct import Struct
 from typing import Any, NamedTuple
 from weakref import WeakValueDictionary
 
-import torch
-from torch import Tensor
-
 from onepass.errors import EngineError
 from onepass.own_thread import in_own_thread
 from onepass.runtime.cpu import disk, threads
 from onepass.runtime.cpu.objects import is_whole
 
-_NUMBER = Struct("d")
+_WORD = 8  # bytes of an address, a number or an integer in a frame
 _loading = threading.Lock()  # LLVM's bindings are not thread-safe
 _in_memory: WeakValueDictionary[str, Loaded] = WeakValueDictionary()  # by the name of their text
 
@@ -47,22 +44,10 @@ class Loaded:
         self.address = self._engine.get_function_address(symbol)
         self.entry = threads.ENTRY(self.address)
         self.place_addresses = Struct(f"{pointers - 1}q").pack_into
+        self.place_numbers = Struct(f"{numbers}d").pack_into
         self.partials = pointers - 1  # where their address stands in a frame
-        self.last_number = pointers + numbers - 1
+        self.first_number, self.numbers = pointers, numbers  # the last of them is the scale
         self._frame = Struct(f"{pointers}q{numbers}d{integers + 1}q").pack
-
-    def __call__(
-        self,
-        addresses: Iterable[int],
-        numbers: Iterable[float],
-        integers: Iterable[int],
-        blocks: int,
-    ) -> float:
-        """Run all blocks; the sum of the partial sums, if the kernel has any."""
-        partials = array("d", (0.0,)) * blocks
-        frame = self.frame((*addresses, partials.buffer_info()[0]), numbers, integers)
-        threads.together(self.entry, frame.buffer_info()[0], blocks)
-        return sum(partials)
 
     def frame(
         self, addresses: Iterable[int], numbers: Iterable[float], integers: Iterable[int]
@@ -71,21 +56,18 @@ class Loaded:
         return array("q", self._frame(*addresses, *numbers, *integers, 0))
 
 
-class Bound:
-    """A kernel with all it is given but addresses and the last number, which all calls of a kind
-    share: it stays in frames that are used again, one by each thread that is in the kernel.
+class Launch:
+    """A kernel with the integers that all calls of a kind share; addresses and numbers differ.
+
+    It stays in frames that are used again, one by each thread that is in the kernel.
     """
 
-    def __init__(
-        self, kernel: Loaded, numbers: Iterable[float], integers: Iterable[int], blocks: int
-    ) -> None:
-        self.kernel, self.blocks = kernel, blocks
-        self._numbers, self._integers = (*numbers, 0.0), tuple(integers)
-        self._last = kernel.last_number * _NUMBER.size
+    def __init__(self, kernel: Loaded, integers: Iterable[int], blocks: int) -> None:
+        self.kernel, self.blocks, self._integers = kernel, blocks, tuple(integers)
         self._idle: list[tuple[array[int], int, array[float]]] = []
 
-    def __call__(self, addresses: Iterable[int], last: float) -> float:
-        """The sum of the partial sums."""
+    def __call__(self, addresses: Iterable[int], numbers: Iterable[float]) -> float:
+        """Run all blocks; the sum of the partial sums, if the kernel has any."""
         try:
             frame, at, partials = self._idle.pop()
         except IndexError:
@@ -93,7 +75,7 @@ class Bound:
             frame = self.frame(partials.buffer_info()[0])
             at = frame.buffer_info()[0]
         self.kernel.place_addresses(frame, 0, *addresses)
-        _NUMBER.pack_into(frame, self._last, last)
+        self.kernel.place_numbers(frame, self.kernel.first_number * _WORD, *numbers)
         frame[-1] = 0  # from the first block on
         threads.together(self.kernel.entry, at, self.blocks)
         total = sum(partials)
@@ -101,20 +83,9 @@ class Bound:
         return total
 
     def frame(self, partials: int = 0) -> array[int]:
-        """A frame whose addresses of tensors are 0: they differ from call to call."""
-        addresses = (0,) * self.kernel.partials
-        return self.kernel.frame((*addresses, partials), self._numbers, self._integers)
-
-
-class Recipe(NamedTuple):
-    """How native.cpp runs a call."""
-
-    bound: Bound
-    needs: tuple[Tensor, ...]  # what the kernel reads, laid out as it must be
-    operands: tuple[int, ...]  # where the address of each stands in the frame
-    gradients: tuple[int, ...]  # and that of its gradient, -1 if it needs none
-    divisor: float
-    dtype: torch.dtype  # of the loss
+        """A frame whose addresses of tensors, and whose numbers, are 0."""
+        addresses, numbers = (0,) * self.kernel.partials, (0.0,) * self.kernel.numbers
+        return self.kernel.frame((*addresses, partials), numbers, self._integers)
 
 
 def _unlock() -> None:

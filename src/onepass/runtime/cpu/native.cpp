@@ -20,6 +20,7 @@
 #include <mutex>
 #include <numeric>
 #include <optional>
+#include <tuple>
 #include <unordered_map>
 #include <utility>
 #include <vector>
@@ -106,45 +107,126 @@ void (*parallel)(Entry, void*, unsigned threads, unsigned flags) = nullptr;
 py::handle like;
 size_t large = SIZE_MAX;
 
-// kernels.Recipe
+// Numbers of which all in this range, but 0 and infinity, make calls of one kind.
+using Range = std::tuple<size_t, double, double, bool, bool>;  // place, bounds, whether these are out
+
+// The number that an argument is, nan if it is none.
+double number_of(PyObject* given) {
+  if (PyFloat_Check(given)) {
+    return PyFloat_AS_DOUBLE(given);
+  }
+  if (!PyLong_CheckExact(given)) {
+    return NAN;
+  }
+  const double value = PyLong_AsDouble(given);
+  if (value == -1.0 && PyErr_Occurred()) {
+    PyErr_Clear();
+    return NAN;
+  }
+  return value;
+}
+
+bool is_any(PyObject* given, const Range& range) {
+  const auto& [_, low, high, low_is_out, high_is_out] = range;
+  const double value = number_of(given);
+  return std::isfinite(value) && value != 0.0 && (low_is_out ? value > low : value >= low) &&
+      (high_is_out ? value < high : value <= high);
+}
+
+// Whether two arguments at this place make calls of one kind.
+bool are_alike(PyObject* a, PyObject* b, size_t place, const std::vector<Range>& ranges) {
+  for (const Range& range : ranges) {
+    if (std::get<0>(range) == place && is_any(a, range)) {
+      return is_any(b, range);
+    }
+  }
+  return are_same(a, b);
+}
+
+// recipes.Recipe
 struct Recipe {
+  using Pairs = std::vector<std::pair<size_t, size_t>>;  // places in the frame, and in the arguments
+
   explicit Recipe(const py::object& made)
-      : operands(made.attr("operands").cast<std::vector<int64_t>>()),
-        gradients(made.attr("gradients").cast<std::vector<int64_t>>()),
+      : operands(made.attr("operands").cast<Pairs>()),
+        gradients(made.attr("gradients").cast<Pairs>()),
+        numbers(made.attr("numbers").cast<Pairs>()),
         divisor(made.attr("divisor").cast<double>()),
+        normalizer(made.attr("normalizer").cast<int64_t>()),
+        counting(made.attr("counting").cast<int64_t>()),
+        repeats(made.attr("repeats").cast<double>()),
         dtype(made.attr("dtype").cast<at::ScalarType>()) {
-    const py::object bound = made.attr("bound");
-    kernel = bound.attr("kernel");
+    const py::object launch = made.attr("launch");
+    kernel = launch.attr("kernel");
     entry = reinterpret_cast<Entry>(kernel.attr("address").cast<int64_t>());
     partials = kernel.attr("partials").cast<size_t>();
-    blocks = bound.attr("blocks").cast<size_t>();
-    for (const py::handle word : bound.attr("frame")()) {
+    scale = kernel.attr("first_number").cast<size_t>() + kernel.attr("numbers").cast<size_t>() - 1;
+    blocks = launch.attr("blocks").cast<size_t>();
+    for (const py::handle word : launch.attr("frame")()) {
       frame.push_back(word.cast<int64_t>());
     }
-    const double scale = 1.0 / divisor;
-    std::memcpy(&frame[kernel.attr("last_number").cast<size_t>()], &scale, sizeof scale);
+    using Constants = std::vector<std::pair<size_t, double>>;
+    for (const auto& [place, value] : made.attr("constants").cast<Constants>()) {
+      std::memcpy(&frame[place], &value, sizeof value);
+    }
+  }
+
+  // What the sum is divided by, nan if it is nothing that may be.
+  double divisor_of(const py::tuple& given) const {
+    if (normalizer >= 0) {
+      PyObject* number = PyTuple_GET_ITEM(given.ptr(), normalizer);
+      const double value = THPVariable_Check(number)
+          ? THPVariable_Unpack(number).item<double>() : number_of(number);
+      return value >= 0.0 ? value : NAN;
+    }
+    if (counting < 0) {
+      return divisor;
+    }
+    // As reduce.summed does it.
+    const Tensor& weight = THPVariable_Unpack(PyTuple_GET_ITEM(given.ptr(), counting));
+    std::optional<at::ScalarType> wide;
+    if (weight.is_floating_point()) {
+      wide = c10::promoteTypes(weight.scalar_type(), at::kFloat);
+    }
+    Tensor sum = at::sum(weight.detach(), wide);
+    if (repeats != 1.0) {
+      sum = at::mul(sum, at::Scalar(repeats));
+    }
+    return sum.item<double>();
   }
 
   py::object kernel;  // whose code is there as long as this is
   Entry entry;
   std::vector<int64_t> frame;
-  std::vector<int64_t> operands, gradients;  // where each tensor's addresses stand in it, or -1
-  size_t partials, blocks;
-  double divisor;
+  Pairs operands, gradients, numbers;
+  size_t partials, scale, blocks;
+  double divisor;  // unless there is a
+  int64_t normalizer;  // or a weight that is summed up for it
+  int64_t counting;
+  double repeats;
   at::ScalarType dtype;  // of the loss
 };
 
+// The arguments of a call that are tensors, and where each of them stands.
+struct Given {
+  Tensors tensors;
+  c10::SmallVector<size_t, 4> places;
+};
+
 struct Call : torch::CustomClassHolder {
-  Call(const Tensors& tensors, py::tuple rest, py::object runner, py::object gradients)
-      : kinds(tensors.begin(), tensors.end()),
-        rest(std::move(rest)),
+  Call(const Given& given, py::tuple arguments, py::object runner, py::object gradients)
+      : kinds(given.tensors.begin(), given.tensors.end()),
+        places(given.places.begin(), given.places.end()),
+        arguments(std::move(arguments)),
         runner(std::move(runner)),
-        gradients(std::move(gradients)) {}
+        gradients(std::move(gradients)) {
+    needs_grad = std::any_of(kinds.begin(), kinds.end(), [](auto& kind) { return kind.needs_grad; });
+  }
 
   // The last node that holds it may die in a thread of autograd's, or after Python.
   ~Call() override {
     const py::handle held[] = {
-        rest.release(), runner.release(), gradients.release(),
+        arguments.release(), runner.release(), gradients.release(),
         recipe ? recipe->kernel.release() : py::handle()};
     if (Py_IsInitialized()) {
       const py::gil_scoped_acquire gil;
@@ -154,29 +236,32 @@ struct Call : torch::CustomClassHolder {
     }
   }
 
-  bool is_like(const Tensors& tensors, const py::tuple& given) const {
-    if (tensors.size() != kinds.size() || given.size() != kinds.size() + rest.size()) {
+  bool is_like(const Given& given, const py::tuple& all, const std::vector<Range>& ranges) const {
+    if (given.places.size() != places.size() ||
+        !std::equal(places.begin(), places.end(), given.places.begin())) {
       return false;
     }
     for (size_t k = 0; k < kinds.size(); ++k) {
-      if (!kinds[k].is_of(tensors[k])) {
+      if (!kinds[k].is_of(given.tensors[k])) {
         return false;
       }
     }
-    for (size_t k = 0; k < rest.size(); ++k) {
-      if (!are_same(PyTuple_GET_ITEM(rest.ptr(), k),
-                    PyTuple_GET_ITEM(given.ptr(), kinds.size() + k))) {
+    for (size_t k = 0; k < all.size(); ++k) {
+      PyObject* thing = PyTuple_GET_ITEM(all.ptr(), k);
+      const bool is_tensor = std::find(places.begin(), places.end(), k) != places.end();
+      if (!is_tensor && !are_alike(PyTuple_GET_ITEM(arguments.ptr(), k), thing, k, ranges)) {
         return false;
       }
     }
     return true;
   }
 
-  std::vector<Kind> kinds;
-  py::tuple rest;
+  std::vector<Kind> kinds;  // of its tensors
+  std::vector<size_t> places;
+  py::tuple arguments;  // with None for tensors
   py::object runner, gradients;  // the call and its gradients by Python
   std::optional<Recipe> recipe;
-  bool needs_grad = false;
+  bool needs_grad;
 };
 
 // A loss, as `number` in operands.py makes it.
@@ -197,21 +282,31 @@ Tensor empty_like(const Tensor& tensor, const Kind& kind) {
   return py::cast<Tensor>(like(tensor));
 }
 
-// The sum of the values; the gradients that are needed are written.
-double run(const Call& call, const Tensors& tensors, variable_list& written) {
+// The sum of the values; the gradients that are needed are written, one for each tensor.
+double run(const Call& call, const Given& given, const py::tuple& all, double divisor,
+           variable_list& written) {
   const Recipe& recipe = *call.recipe;
   c10::SmallVector<int64_t, 32> frame(recipe.frame.begin(), recipe.frame.end());
   c10::SmallVector<double, 16> partials(recipe.blocks, 0.0);
   frame[recipe.partials] = reinterpret_cast<int64_t>(partials.data());
-  written.resize(tensors.size());
-  for (size_t k = 0; k < tensors.size(); ++k) {
-    const Kind& kind = call.kinds[k];
-    frame[recipe.operands[k]] = reinterpret_cast<int64_t>(tensors[k].const_data_ptr());
-    if (kind.needs_grad) {
-      written[k] = empty_like(tensors[k], kind);
-      frame[recipe.gradients[k]] = reinterpret_cast<int64_t>(written[k].mutable_data_ptr());
-    }
+  const auto tensor_at = [&](size_t place) {
+    return std::find(given.places.begin(), given.places.end(), place) - given.places.begin();
+  };
+  for (const auto& [slot, place] : recipe.operands) {
+    frame[slot] = reinterpret_cast<int64_t>(given.tensors[tensor_at(place)].const_data_ptr());
   }
+  written.resize(given.tensors.size());
+  for (const auto& [slot, place] : recipe.gradients) {
+    const size_t k = tensor_at(place);
+    written[k] = empty_like(given.tensors[k], call.kinds[k]);
+    frame[slot] = reinterpret_cast<int64_t>(written[k].mutable_data_ptr());
+  }
+  for (const auto& [slot, place] : recipe.numbers) {
+    const double value = number_of(PyTuple_GET_ITEM(all.ptr(), place));
+    std::memcpy(&frame[slot], &value, sizeof value);
+  }
+  const double scale = 1.0 / divisor;
+  std::memcpy(&frame[recipe.scale], &scale, sizeof scale);
   const size_t threads = std::min<size_t>(at::get_num_threads(), recipe.blocks);
   if (threads > 1) {
     const py::gil_scoped_release released;
@@ -225,10 +320,12 @@ double run(const Call& call, const Tensors& tensors, variable_list& written) {
 // autograd.OnePass, for these calls.
 class OnePass final : public torch::autograd::Node {
  public:
-  OnePass(c10::intrusive_ptr<Call> call, at::TensorList tensors, variable_list gradients)
+  OnePass(c10::intrusive_ptr<Call> call, at::TensorList tensors, variable_list gradients,
+          std::vector<double> numbers)
       : Node(torch::autograd::collect_next_edges(tensors)),
         call_(std::move(call)),
-        gradients_(std::move(gradients)) {
+        gradients_(std::move(gradients)),
+        numbers_(std::move(numbers)) {
     tensors_.reserve(tensors.size());
     for (const Tensor& tensor : tensors) {
       tensors_.emplace_back(tensor, /*is_output=*/false);
@@ -277,13 +374,20 @@ class OnePass final : public torch::autograd::Node {
       tensors.push_back(tensor.unpack());
     }
     const py::gil_scoped_acquire gil;
-    py::tuple given(tensors.size()), needs_grad(tensors.size());
-    for (size_t k = 0; k < tensors.size(); ++k) {
-      given[k] = py::cast(tensors[k]);
-      needs_grad[k] = py::cast(call_->kinds[k].needs_grad);
+    const size_t count = call_->arguments.size();
+    py::tuple given(count), needs_grad(count);
+    for (size_t k = 0; k < count; ++k) {
+      given[k] = std::isnan(numbers_[k]) ? py::object(call_->arguments[k]) : py::cast(numbers_[k]);
+      needs_grad[k] = py::bool_(false);
     }
+    for (size_t k = 0; k < tensors.size(); ++k) {
+      given[call_->places[k]] = py::cast(tensors[k]);
+      needs_grad[call_->places[k]] = py::bool_(call_->kinds[k].needs_grad);
+    }
+    const py::object found = call_->gradients(given, needs_grad, upstream);
     variable_list gradients;
-    for (const py::handle gradient : call_->gradients(given, needs_grad, upstream)) {
+    for (const size_t place : call_->places) {
+      const py::object gradient = found[py::int_(place)];
       gradients.push_back(gradient.is_none() ? Tensor() : py::cast<Tensor>(gradient));
     }
     return gradients;
@@ -292,47 +396,56 @@ class OnePass final : public torch::autograd::Node {
   c10::intrusive_ptr<Call> call_;
   std::vector<SavedVariable> tensors_;
   variable_list gradients_;
+  std::vector<double> numbers_;  // of this call, nan for arguments that are none
 };
 
 // The calls of one loss.
 class Calls {
  public:
+  explicit Calls(std::vector<Range> ranges) : ranges_(std::move(ranges)) {}
+
   // The loss, if there was a call of the same kind.
-  py::object find(const py::tuple& given) const {
-    const Tensors tensors = leading(given);
-    const auto [first, last] = known_.equal_range(hash_of(tensors));
-    for (auto it = first; it != last; ++it) {
-      if (it->second->is_like(tensors, given)) {
-        return evaluated(it->second, tensors, given);
+  py::object find(const py::tuple& all) const {
+    const std::optional<Given> given = tensors_of(all);
+    if (given) {
+      const auto [first, last] = known_.equal_range(hash_of(given->tensors));
+      for (auto it = first; it != last; ++it) {
+        if (it->second->is_like(*given, all, ranges_)) {
+          return evaluated(it->second, *given, all);
+        }
       }
     }
     return py::none();
   }
 
-  // Remember a call that begins with so many tensors: how Python runs it, its gradients by Python,
-  // and how that is done here, if it can be.
-  void add(const py::tuple& given, size_t count, py::object runner, py::object gradients,
+  // Remember a call: how Python runs it, its gradients by Python, and how that is done here, if it
+  // can be.
+  void add(const py::tuple& all, py::object runner, py::object gradients,
            const py::object& recipe) {
-    const Tensors tensors = leading(given);
-    if (tensors.size() != count) {
-      return;  // a kind of tensor that this file does not know
+    const std::optional<Given> given = tensors_of(all);
+    if (!given) {
+      return;
     }
-    py::tuple rest = given[py::slice(count, given.size(), 1)];
+    py::tuple arguments(all.size());
+    for (size_t k = 0; k < all.size(); ++k) {
+      arguments[k] = all[k];
+    }
+    for (const size_t place : given->places) {
+      arguments[place] = py::none();
+    }
     auto call = c10::make_intrusive<Call>(
-        tensors, std::move(rest), std::move(runner), std::move(gradients));
+        *given, std::move(arguments), std::move(runner), std::move(gradients));
     if (!recipe.is_none()) {
       call->recipe.emplace(recipe);
-      TORCH_CHECK(call->recipe->operands.size() == count, "a recipe of other tensors");
-    }
-    for (size_t k = 0; k < count; ++k) {
-      const bool needs_grad = call->kinds[k].needs_grad;
-      TORCH_CHECK(!needs_grad || !call->recipe || call->recipe->gradients.at(k) >= 0, "no gradient");
-      call->needs_grad |= needs_grad;
+      const size_t needed = std::count_if(call->kinds.begin(), call->kinds.end(), [](auto& kind) {
+        return kind.needs_grad;
+      });
+      TORCH_CHECK(call->recipe->gradients.size() == needed, "gradients of other tensors");
     }
     if (known_.size() >= kMost) {
       known_.clear();
     }
-    known_.emplace(hash_of(tensors), std::move(call));
+    known_.emplace(hash_of(given->tensors), std::move(call));
   }
 
   int traverse(visitproc visit, void* arg) const {
@@ -350,38 +463,57 @@ class Calls {
   }
 
  private:
-  // The tensors that a call begins with.
-  static Tensors leading(const py::tuple& given) {
-    Tensors tensors;
-    for (const py::handle thing : given) {
-      if (!THPVariable_CheckExact(thing.ptr()) || !is_data(THPVariable_Unpack(thing.ptr()))) {
-        break;
+  // The tensors among all arguments; none if one of them is of a kind that this file does not know.
+  static std::optional<Given> tensors_of(const py::tuple& all) {
+    Given given;
+    for (size_t k = 0; k < all.size(); ++k) {
+      PyObject* thing = PyTuple_GET_ITEM(all.ptr(), k);
+      if (THPVariable_CheckExact(thing)) {
+        if (!is_data(THPVariable_Unpack(thing))) {
+          return std::nullopt;
+        }
+        given.tensors.push_back(THPVariable_Unpack(thing));
+        given.places.push_back(k);
       }
-      tensors.push_back(THPVariable_Unpack(thing.ptr()));
     }
-    return tensors;
+    return given;
   }
 
-  static py::object evaluated(
-      const c10::intrusive_ptr<Call> call, const Tensors& tensors, const py::tuple& given) {
+  // Those numbers that may differ from call to call, nan for all other arguments.
+  std::vector<double> numbers_of(const py::tuple& all) const {
+    std::vector<double> numbers(all.size(), NAN);
+    for (const Range& range : ranges_) {
+      const size_t place = std::get<0>(range);
+      PyObject* thing = PyTuple_GET_ITEM(all.ptr(), place);
+      numbers[place] = is_any(thing, range) ? number_of(thing) : NAN;
+    }
+    return numbers;
+  }
+
+  py::object evaluated(
+      const c10::intrusive_ptr<Call> call, const Given& given, const py::tuple& all) const {
     variable_list gradients;
     // Autograd saves no tensor made in inference mode; Python saves its copy.
-    const bool unsavable = call->needs_grad && std::any_of(tensors.begin(), tensors.end(), [](auto& tensor) {
-      return tensor.is_inference();
-    });
+    const bool unsavable = call->needs_grad &&
+        std::any_of(given.tensors.begin(), given.tensors.end(), [](auto& tensor) {
+          return tensor.is_inference();
+        });
     const bool runs = call->recipe && !unsavable && (parallel || call->recipe->blocks == 1);
-    const double total = runs ? run(*call, tensors, gradients) : NAN;
+    const double divisor = runs ? call->recipe->divisor_of(all) : NAN;
+    const double total = std::isnan(divisor) ? NAN : run(*call, given, all, divisor, gradients);
     if (std::isnan(total)) {
       gradients.clear();
-      return call->runner(given);  // which says why, where it is to be refused
+      return call->runner(all);  // which says why, where it is to be refused
     }
-    Tensor loss = number(total / call->recipe->divisor, call->recipe->dtype);
+    Tensor loss = number(total / divisor, call->recipe->dtype);
     if (call->needs_grad) {
-      set_history(loss, c10::make_intrusive<OnePass>(call, tensors, std::move(gradients)));
+      set_history(loss, c10::make_intrusive<OnePass>(
+          call, given.tensors, std::move(gradients), numbers_of(all)));
     }
     return py::reinterpret_steal<py::object>(THPVariable_Wrap(std::move(loss)));
   }
 
+  std::vector<Range> ranges_;
   std::unordered_multimap<size_t, c10::intrusive_ptr<Call>> known_;
 };
 
@@ -413,7 +545,7 @@ PYBIND11_MODULE(onepass_native, module) {
     onepass::large = least;
   });
   py::class_<Calls>(module, "Calls", py::custom_type_setup(onepass::see_cycles))
-      .def(py::init<>())
+      .def(py::init<std::vector<onepass::Range>>())
       .def_property_readonly_static("takes_recipes", [](py::object) { return true; })
       .def("find", torch::wrap_pybind_function(&Calls::find))
       .def("add", torch::wrap_pybind_function(&Calls::add));

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ExtensionFileLoader
 from importlib.util import module_from_spec, spec_from_loader
@@ -33,10 +33,12 @@ _LIBRARIES = ("-ltorch_python", "-ltorch_cpu", "-lc10")
 _NAME = "onepass_native"
 
 
-def calls() -> Any | None:
-    """A new memory of calls, if native.cpp is built."""
+def calls(ranges: Sequence[tuple[int, float, float, bool, bool]]) -> Any | None:
+    """A new cache of calls, if native.cpp is built. Of the numbers at these places all between two
+    bounds, which are themselves out of the range or in it, make calls of one kind.
+    """
     module = _loaded()
-    return None if module is None else module.Calls()
+    return None if module is None else module.Calls(ranges)
 
 
 def build() -> Path:

@@ -21,8 +21,8 @@ from onepass.printers import rows as printer
 from onepass.runtime import eager, nans
 from onepass.runtime.call import Gradients, RowCall
 from onepass.runtime.cpu import kernels, memory
-from onepass.runtime.cpu.kernels import Recipe
 from onepass.runtime.cpu.operands import divisor_of, dtype_name, number, quotient
+from onepass.runtime.cpu.recipes import Layout
 
 ALONE = 16384  # rows that every thread counts for itself, where a mean divides by their number
 
@@ -35,17 +35,18 @@ class Plan(NamedTuple):
 
     kernel: Callable[..., None]
     operands: tuple[Tensor, ...]  # the call's tensors, laid out
-    extras: tuple[Tensor | None, ...]
+    extras: Mapping[str, Tensor | None]  # options that are tensors
     flags: Mapping[str, bool]
-    numbers: tuple[float, ...]
+    numbers: tuple[str | float, ...]  # names of options, or numbers
     integers: tuple[int, ...]
     blocks: int
 
 
-class Launch(NamedTuple):
-    """A kernel with all it is given but the scale, and the gradients and values that it writes."""
+class Ready(NamedTuple):
+    """A plan with its kernel: all but the numbers, and the gradients and values to be written."""
 
-    run: kernels.Bound
+    launch: kernels.Launch
+    numbers: tuple[str | float, ...]
     operands: tuple[Tensor, ...]  # () for those of a cached call
     beside: tuple[Tensor | None, ...]  # the extras and the row weights
     slots: tuple[int, ...]  # the operands that have a gradient, in the kernel's order
@@ -53,6 +54,7 @@ class Launch(NamedTuple):
 
     def __call__(
         self,
+        call: RowCall,
         tensors: Sequence[Tensor],
         scale: float = 0.0,
         written: Sequence[Tensor | None] = (),
@@ -62,23 +64,24 @@ class Launch(NamedTuple):
         slots = [written[k] if written else None for k in self.slots]
         given = (*(self.operands or tensors), *self.beside, out, *slots)
         addresses = [0 if tensor is None else tensor.data_ptr() for tensor in given]
-        return self.run(addresses, scale)
+        numbers = [call.options[n] if isinstance(n, str) else n for n in self.numbers]
+        return self.launch(addresses, (*numbers, scale))
 
 
 def value(call: RowCall, tensors: Sequence[Tensor]) -> Tensor:
     """The reduced loss."""
-    launch = _launch(call, tensors)
-    divisor = 1.0 if launch.alone else denominator(call, tensors)
-    return reduced(call, tensors, launch(tensors), divisor)
+    ready = _ready(call, tensors)
+    divisor = 1.0 if ready.alone else denominator(call, tensors)
+    return reduced(call, tensors, ready(call, tensors), divisor)
 
 
 def values(call: RowCall, tensors: Sequence[Tensor]) -> tuple[Tensor, Tensor | None]:
     """The unreduced loss, and the rows in which it is nan, if there are any."""
     out = torch.empty(call.shape, dtype=call.dtype, device="cpu")
-    launch = _launch(call, tensors, each=True)
-    if not launch.alone:
+    ready = _ready(call, tensors, each=True)
+    if not ready.alone:
         denominator(call, tensors)
-    total = launch(tensors, out=out)
+    total = ready(call, tensors, out=out)
     reduced(call, tensors, total, 1.0)
     return out, nans.lost(out, tensors, call.weights) if math.isnan(total) else None
 
@@ -87,10 +90,10 @@ def value_and_gradients(
     call: RowCall, tensors: Sequence[Tensor], needs_grad: Sequence[bool], upstream: float = 1.0
 ) -> tuple[Tensor, Gradients]:
     """The reduced loss and its finished gradients."""
-    launch = _launch(call, tensors, tuple(needs_grad))
-    divisor = 1.0 if launch.alone else denominator(call, tensors)
-    written = _gradient_memory(launch.operands or tensors, needs_grad)
-    total = launch(tensors, quotient(upstream, divisor), written)
+    ready = _ready(call, tensors, tuple(needs_grad))
+    divisor = 1.0 if ready.alone else denominator(call, tensors)
+    written = _gradient_memory(ready.operands or tensors, needs_grad)
+    total = ready(call, tensors, quotient(upstream, divisor), written)
     value = reduced(call, tensors, total, divisor)
     if math.isnan(total):
         value_of_each, _ = values(call.without_launches(), tensors)
@@ -107,50 +110,49 @@ def gradients(
 ) -> Gradients:
     """The gradients of the unreduced loss: slopes times upstream; nan where it is lost."""
     plan = call.loss.plan(call, tensors)
-    launch = _launched(call, plan, times_upstream(call, upstream), tuple(needs_grad))
-    written = _gradient_memory(launch.operands, needs_grad)
-    launch(tensors, 1.0, written)
+    ready = _with_kernel(call, plan, times_upstream(call, upstream), tuple(needs_grad))
+    written = _gradient_memory(ready.operands, needs_grad)
+    ready(call, tensors, 1.0, written)
     if lost is not None:
         nans.show(written, lost)
     return written
 
 
-def recipe(call: RowCall, tensors: Sequence[Tensor], needs_grad: Sequence[bool]) -> Recipe | None:
-    """How native.cpp runs a reduced call; None if that takes more than one kernel."""
+def layout(call: RowCall, tensors: Sequence[Tensor], needs_grad: Sequence[bool]) -> Layout | None:
+    """How a kernel takes a reduced call; None if that takes more than a kernel."""
     plan = _plan(call, tensors)
     alone = plan.flags.get("ALONE", False)
-    if call.counts_rows and not alone:
+    if (call.counts_rows and not alone) or call.weight is not None:
         return None
-    kernel = _kernel(call, plan, weighted=False, needs_grad=tuple(needs_grad), each=False)
+    ready = _with_kernel(call, plan, None, tuple(needs_grad))
     names = _arguments(plan.kernel)
-    read = enumerate((*plan.operands, *plan.extras))
-    needed = {place: tensor for place, tensor in read if tensor is not None}
     first = names.pointers.index("values") + 1  # the gradients stand behind the values
     slots = {slot: first + place for place, slot in enumerate(names.gradients)}
-    return Recipe(
-        kernels.Bound(kernel, plan.numbers, plan.integers, plan.blocks),
-        needs=tuple(needed.values()),
-        operands=tuple(needed),
+    return Layout(
+        launch=ready.launch,
+        tensors=plan.operands,
+        options=plan.extras,
+        weight=None,
         gradients=tuple(slots[k] if need else -1 for k, need in enumerate(needs_grad)),
+        numbers=plan.numbers,
         divisor=1.0 if alone else divisor_of(call),
-        dtype=call.dtype,
     )
 
 
-def _launch(
+def _ready(
     call: RowCall, tensors: Sequence[Tensor], needs_grad: tuple[bool, ...] = (), each: bool = False
-) -> Launch:
-    """How the loss takes the call. That of a cached call is kept, if it takes the tensors as
+) -> Ready:
+    """The call's plan with its kernel. That of a cached call is kept, if it takes the tensors as
     they are.
     """
     kept = call.launches.get((needs_grad, each)) if call.launches else None
     if kept is not None:
         return kept
     plan = _plan(call, tensors)
-    launch = _launched(call, plan, call.weight, needs_grad, each)
-    if call.launches is not None and _takes_as_they_are(plan, tensors):
-        call.launches[needs_grad, each] = launch._replace(operands=())
-    return launch
+    ready = _with_kernel(call, plan, call.weight, needs_grad, each)
+    if call.launches is not None and _takes_as_they_are(call, plan, tensors):
+        call.launches[needs_grad, each] = ready._replace(operands=())
+    return ready
 
 
 def _plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
@@ -161,26 +163,27 @@ def _plan(call: RowCall, tensors: Sequence[Tensor]) -> Plan:
     return plan
 
 
-def _takes_as_they_are(plan: Plan, tensors: Sequence[Tensor]) -> bool:
+def _takes_as_they_are(call: RowCall, plan: Plan, tensors: Sequence[Tensor]) -> bool:
     """Whether the kernel needs these tensors and no others."""
     same = all(a is b for a, b in zip(plan.operands, tensors, strict=True))
-    return same and all(extra is None for extra in plan.extras)
+    return same and call.weight is None and all(extra is None for extra in plan.extras.values())
 
 
-def _launched(
+def _with_kernel(
     call: RowCall,
     plan: Plan,
     weight: Tensor | None,
     needs_grad: tuple[bool, ...] = (),
     each: bool = False,
-) -> Launch:
+) -> Ready:
     if weight is not None:
         weight = weight.expand(call.shape).to(torch.float64).contiguous()
     kernel = _kernel(call, plan, weight is not None, needs_grad, each)
-    return Launch(
-        run=kernels.Bound(kernel, plan.numbers, plan.integers, plan.blocks),
+    return Ready(
+        launch=kernels.Launch(kernel, plan.integers, plan.blocks),
+        numbers=plan.numbers,
         operands=plan.operands,
-        beside=(*plan.extras, weight),
+        beside=(*plan.extras.values(), weight),
         slots=_arguments(plan.kernel).gradients,
         alone=plan.flags.get("ALONE", False),
     )
@@ -219,7 +222,7 @@ def times_upstream(call: RowCall, upstream: Tensor) -> Tensor:
 
 def total(call: RowCall, plan: Plan) -> float:
     """The sum of a further kernel of the loss, such as that of what its rows count."""
-    return _launched(call, plan, call.weight)(())
+    return _with_kernel(call, plan, call.weight)(call, ())
 
 
 def turn_into_gradient(
@@ -232,7 +235,8 @@ def turn_into_gradient(
     plan = plan._replace(flags={**plan.flags, "IN_PLACE": True})
     needs_grad = (False, *needs_grad[1:])
     written = _gradient_memory(plan.operands, needs_grad)
-    return _launched(call, plan, call.weight, needs_grad)(tensors, scale, written), written
+    ready = _with_kernel(call, plan, call.weight, needs_grad)
+    return ready(call, tensors, scale, written), written
 
 
 def source(call: RowCall, tensors: Sequence[Tensor], needs_grad: Sequence[bool]) -> str:

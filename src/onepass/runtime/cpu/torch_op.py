@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from torch import Tensor
 
-from onepass.runtime import reduce
 from onepass.runtime.call import Call, RowCall
-from onepass.runtime.cpu.operands import divisor_of
+from onepass.runtime.runner import Run
 
 _REDUCTIONS = ("none", "mean", "sum")  # torch's C++ enumeration, from 0
 # Elements up to which torch's operation is faster. It stays below torch's grain, where torch shares
@@ -22,6 +21,8 @@ def suits(call: Call | RowCall, tensors: Sequence[Tensor]) -> bool:
     """Whether that is the faster way for a call of plain tensors without weights."""
     small = call.loss.torch_op is not None and call.shape.numel() <= _TINY
     if not small or call.dtype.itemsize < 4 or call.reduction not in _REDUCTIONS:
+        return False
+    if call.weight is not None or call.denominator is not None:
         return False
     if isinstance(call, RowCall):
         return _suits_rows(call, tensors)
@@ -41,27 +42,23 @@ def _suits_elements(call: Call, tensors: Sequence[Tensor]) -> bool:
     return (
         all(t.shape == call.shape and t.dtype is call.dtype for t in tensors)
         and all(call.parameters.values())  # torch's operations take a parameter 0 differently
-        and divisor_of(call) == reduce.count(call.reduction, call.shape)
     )
 
 
-def runner(
-    call: Call | RowCall, otherwise: Callable[[tuple[Tensor, ...]], Tensor]
-) -> Callable[[tuple[Tensor, ...]], Tensor]:
-    """What runs calls like this one, or leaves them to `otherwise`."""
+def runner(call: Call | RowCall, otherwise: Run) -> Run:
+    """What runs calls of this one's kind, or leaves them to `otherwise`."""
     operation, number = call.loss.torch_op, _REDUCTIONS.index(call.reduction)
-    options = call.options if isinstance(call, RowCall) else call.parameters
     assert operation is not None
 
-    def run(tensors: tuple[Tensor, ...]) -> Tensor:
+    def run(call: Call | RowCall, tensors: tuple[Tensor, ...]) -> Tensor:
         try:
-            value = operation(*tensors, number, **options)
+            value = operation(*tensors, number, **call.options)
         except (IndexError, RuntimeError):
             # An out-of-range label, of which the kernel's refusal says more, or a tensor made in
             # inference mode, which torch's operation would save.
-            return otherwise(tensors)
+            return otherwise(call, tensors)
         if isinstance(call, RowCall) and math.isnan((value.sum() if value.dim() else value).item()):
-            return otherwise(tensors)  # torch's gradient would not show it
+            return otherwise(call, tensors)  # torch's gradient would not show it
         return value
 
     return run
