@@ -94,15 +94,14 @@ def mean_over_the_number_of_elements(patch):
 
 
 def mask_one_off(patch):
-    right = reduce.weighting
+    right = reduce.weighted
 
-    def wrong(*arguments):
-        given = inspect.signature(right).bind(*arguments).arguments
-        if given["mask"] is not None:
-            given["mask"] = given["mask"].roll(1)
-        return right(**given)
+    def wrong(loss, shape, device, weighting, *weight, **counts):
+        if weighting.mask is not None:
+            weighting = weighting._replace(mask=weighting.mask.roll(1))
+        return right(loss, shape, device, weighting, *weight, **counts)
 
-    patch.setattr(reduce, "weighting", wrong)
+    patch.setattr(reduce, "weighted", wrong)
 
 
 def kernel_that_multiplies_what_is_masked_by_zero(patch):

@@ -126,7 +126,7 @@ def ran_compiled(case, given: Memory):
     loaded = kernels.load(case.source, signature(case.kernel))
     addresses = [array.ctypes.data for array in given.arrays]
     blocks = -(-given.count // cpu.BLOCK)
-    return loaded(addresses, given.numbers, (given.count,), blocks)
+    return kernels.Launch(loaded, (given.count,), blocks)(addresses, given.numbers)
 
 
 def assert_close(got, wanted, tolerance):

@@ -11,6 +11,7 @@ import onepass.functional as F
 from onepass.errors import DomainError, ParameterError
 from onepass.runtime import call_cache, dispatch
 from onepass.runtime.call import RowCall
+from onepass.runtime.reduce import Weighting
 
 pytestmark = pytest.mark.usefixtures("by_python")  # test_native.py has the other way
 
@@ -73,14 +74,14 @@ def test_what_differs_is_another_call(calls, change):
         torch.testing.assert_close(change(x, y), expected, rtol=1e-5, atol=1e-6)
 
 
-def test_data_that_weighs_is_not_remembered(calls):
+def test_data_that_weighs_is_each_calls_own(calls):
     x, y = _batch()
     for weight in (torch.ones(5), torch.arange(5.0)):
         ours = F.cross_entropy(x, y, weight=weight)
         torch.testing.assert_close(ours, torch.nn.functional.cross_entropy(x, y, weight))
     first, second = (F.cross_entropy(x, y, mask=y != k) for k in (0, 1))
     assert first != second
-    assert not any(call.launches is not None for call in calls)
+    assert not any(call.launches for call in calls)
 
 
 def test_true_is_no_number_here_either():
@@ -128,15 +129,15 @@ def test_the_memory_of_calls_is_bounded(monkeypatch):
     monkeypatch.setattr(call_cache, "_MOST", 4)
     made = []
 
-    @call_cache.cached
     def prepare(input, target, *weighting):
         made.append(input.shape)
         return F.rowwise.cross_entropy.of_labels.call(
-            (input, target), {**OPTIONS, "weight": None}, *weighting
+            (input, target), {**OPTIONS, "weight": None}, Weighting(*weighting)
         )
 
+    calls = call_cache.CallCache(prepare, ["input", "target", *Weighting._fields], {})
     for rows in (*range(1, 8), 7, 7):
-        prepare(torch.zeros(rows, 3), torch.zeros(rows, dtype=torch.long))
+        calls.run((torch.zeros(rows, 3), torch.zeros(rows, dtype=torch.long), *Weighting()))
     assert len(made) == 7
 
 

@@ -44,10 +44,10 @@ ROW, COLUMN = tensor([1.0, 0.0, 3.0]), tensor([[0.0], [2.0]])
 )
 @pytest.mark.parametrize("reduction", ["mean", "batchmean", "sum", "none"])
 def test_denominators(given, mean, rows, reduction):
-    named = {"weight": None, "sample_weight": None, "mask": None} | given
-    _, denominator = reduce.weighting(
-        "loss", SHAPE, CPU, reduction, **named, normalizer=None, counts=False
-    )
+    given = dict(given)
+    weight = given.pop("weight", None)
+    weighting = reduce.Weighting(reduction, **given)
+    denominator = reduce.weighted("loss", SHAPE, CPU, weighting, weight).denominator
     if denominator is None:
         denominator = reduce.count(reduction, SHAPE)
     assert float(denominator) == {"mean": mean, "batchmean": rows}.get(reduction, 1)
@@ -55,10 +55,11 @@ def test_denominators(given, mean, rows, reduction):
 
 @pytest.mark.parametrize("number", [7, 7.0, tensor(7), tensor(7.0)], ids=repr)
 def test_a_normalizer_takes_the_denominators_place(number):
-    for weights in ((None, None, None), (WEIGHT, ROW, MASK)):
-        total, denominator = reduce.weighting("loss", SHAPE, CPU, "mean", *weights, number, False)
-        assert float(denominator) == 7
-        assert (total is None) == (weights[0] is None)
+    for weight, *others in ((None, None, None), (WEIGHT, ROW, MASK)):
+        weighting = reduce.Weighting("mean", *others, number)
+        weighted = reduce.weighted("loss", SHAPE, CPU, weighting, weight)
+        assert float(weighted.denominator) == 7
+        assert (weighted.weight is None) == (weight is None)
 
 
 @pytest.mark.parametrize("number", [-1, -0.5, nan, tensor(-1), tensor(-0.5), tensor(nan)], ids=repr)

@@ -64,17 +64,22 @@ class CallCache:
     def _first(self, calls: _Calls, given: Given) -> Tensor:
         """The loss of a call of a new kind, whose runner is kept if it can be."""
         call, tensors = self._prepare(*given)
-        loss = None
-        if dispatch.is_ordinary() and _can_be_kept(given):
-            places = Places.of(call, tensors, given, self._names, self._numbers)
-            runner: Callable[[Given], Tensor] = self._whole
-            recipe = None
-            if places is not None:
-                recipe = dispatch.recipe(call, tensors, places) if calls.takes_recipes else None
-                runner = Runner(call, places, dispatch.runner(call, tensors), self._whole)
-            calls.add(given, runner, partial(_gradients, self._prepare), recipe)
-            loss = calls.find(given)
+        if not (dispatch.is_ordinary() and _can_be_kept(given)):
+            return dispatch.run(call, tensors)
+        places = Places.of(call, tensors, given, self._varying(given))
+        gradients = partial(_gradients, self._prepare)
+        if places is None:
+            calls.add(given, self._whole, gradients, None)
+            return dispatch.run(call, tensors)
+        runner = Runner(call, places, dispatch.runner(call, tensors), self._whole)
+        recipe = dispatch.recipe(call, tensors, places) if calls.takes_recipes else None
+        calls.add(given, runner, gradients, recipe)
+        loss = calls.find(given)
         return dispatch.run(call, tensors) if loss is None else loss
+
+    def _varying(self, given: Given) -> dict[str, int]:
+        """Where the numbers are that may be others in a call of the same kind."""
+        return {self._names[k]: k for k, d in self._numbers.items() if _is_any(given[k], d)}
 
     def _whole(self, given: Given) -> Tensor:
         """Run a call with all checks: the runner of kinds whose checks depend on data."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor
@@ -26,10 +26,11 @@ class Places(NamedTuple):
         call: Call | RowCall,
         tensors: Sequence[Tensor],
         given: Sequence[Any],
-        names: Sequence[str],
-        numbers: Iterable[int],
+        varying: Mapping[str, int],
     ) -> Places | None:
-        """Those of a call; None if it has tensors that were made from what was given."""
+        """Those of a call; None if it has tensors that were made from what was given. `varying`
+        says where the numbers are that may differ.
+        """
         at = {id(thing): place for place, thing in enumerate(given) if isinstance(thing, Tensor)}
         normalizer = len(given) - 1 if given[-1] is not None else None  # the last of all
         options = dict(call.options)
@@ -41,7 +42,6 @@ class Places(NamedTuple):
             return None
         if call.counting is not None and call.counting is not call.weight:
             return None
-        varying = {names[place]: place for place in numbers}
         return Places(
             tensors=tuple(at[id(tensor)] for tensor in tensors),
             weight=None if call.weight is None else at[id(call.weight)],

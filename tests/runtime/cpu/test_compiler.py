@@ -139,7 +139,7 @@ def both_ways(body, symbol):
         else:
             kernel = kernels.load(body, SIGNATURE)
             frame = [each.ctypes.data for each in (x, n, out)]
-            kernel(frame, (0.5,), (n.size,), 1)
+            kernels.Launch(kernel, (n.size,), 1)(frame, (0.5,))
     return outs
 
 

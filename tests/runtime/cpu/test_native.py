@@ -22,7 +22,7 @@ from onepass.runtime import autograd, call_cache, dispatch
 from onepass.runtime.cpu import disk, memory, native
 
 pytestmark = [
-    pytest.mark.skipif(native.calls() is None, reason="native.cpp is not built"),
+    pytest.mark.skipif(native.calls([]) is None, reason="native.cpp is not built"),
     pytest.mark.filterwarnings("ignore:kl_div. reduction 'mean'"),
     pytest.mark.filterwarnings("ignore:Anomaly Detection"),
     pytest.mark.filterwarnings("ignore:.torch.jit", "ignore::torch.jit.TracerWarning"),
@@ -597,7 +597,7 @@ def test_a_backward_outlives_its_loss():
     losses = [quartic(x, y) for _ in range(2)]
     assert _is_native(losses[0])
     (expected,) = _gradients(_by_python(quartic, x, y), (x,), 2.0)
-    quartic._calls._calls = native.calls()
+    quartic._calls._calls = native.calls([])
     gc.collect()
     assert torch.equal(_gradients(losses.pop(), (x,), 2.0)[0], expected)
     losses.append(quartic(x, y))
@@ -618,7 +618,7 @@ def test_no_more_calls_are_kept_than_a_loss_needs():
 
 
 def _given(size):
-    return (torch.ones(size), torch.zeros(size), "mean", None, None, None, None, ())
+    return torch.ones(size), torch.zeros(size), None, "mean", None, None, None
 
 
 @pytest.fixture
@@ -632,7 +632,7 @@ def elsewhere(tmp_path, monkeypatch):
 
 
 def test_a_compiler_that_fails_says_so(elsewhere, monkeypatch):
-    assert native.calls() is None
+    assert native.calls([]) is None
     monkeypatch.setenv("CXX", f"{sys.executable} -c 'raise SystemError(\"no error at all\")'")
     with pytest.raises(EngineError, match=r"native\.cpp: .* cannot compile it: .*no error at all"):
         native.build()
@@ -640,7 +640,7 @@ def test_a_compiler_that_fails_says_so(elsewhere, monkeypatch):
     monkeypatch.setenv("PATH", str(elsewhere))
     with pytest.raises(EngineError, match=r"no C\+\+ compiler; install g\+\+ or clang\+\+, or set"):
         native.build()
-    assert native.calls() is None
+    assert native.calls([]) is None
     assert not list(elsewhere.iterdir())
 
 
@@ -649,13 +649,12 @@ def test_what_cannot_be_loaded_costs_a_warning_and_time(elsewhere):
     with pytest.warns(
         EngineWarning, match=r"cannot be loaded .*; delete it, and run `onepass buil"
     ):
-        assert native.calls() is None
-    calls = call_cache.CallCache()
-    x, y = _scores(), _scores().detach()
-    given = (x, y, "mean", None, None, None, None, ())
+        assert native.calls([]) is None
     loss = F.regression.mse_loss
+    calls = call_cache.CallCache(loss._prepared, [*loss._defaults], {})
+    x, y = _scores(), _scores().detach()
     for _ in range(2):
-        value = calls.run(given, loss._prepared)
+        value = calls.run((x, y, None, "mean", None, None, None))
         assert not _is_native(value)
         torch.testing.assert_close(value, torch.nn.functional.mse_loss(x, y))
 
@@ -682,7 +681,7 @@ torch.testing.assert_close(value, torch.nn.functional.l1_loss(x, y))
 native._compiled = lambda: open(sys.argv[1], "rb").read()
 native.build()
 torch.testing.assert_close(F.l1_loss(x, y), value)
-print(native.calls() is not None, len(caught))
+print(native.calls([]) is not None, len(caught))
 """
 
 

@@ -31,8 +31,10 @@ def suits(call: Call | RowCall, tensors: Sequence[Tensor]) -> bool:
 
 def _suits_rows(call: RowCall, tensors: Sequence[Tensor]) -> bool:
     input = tensors[0]
+    weights = [option for option in call.options.values() if isinstance(option, Tensor)]
     return (
-        input.numel() <= _WIDE
+        not weights
+        and input.numel() <= _WIDE
         and input.dim() <= 2  # beyond, torch's classes are on axis 1
         and (call.reduction != "mean" or call.counts_rows)
     )
