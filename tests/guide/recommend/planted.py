@@ -8,6 +8,9 @@ REGRESSION = {"mse_loss", "huber_loss", "smooth_l1_loss", "l1_loss", "gaussian_n
 BINARY = {"binary_cross_entropy_with_logits", "multilabel_soft_margin_loss"}
 
 
+# Planted data: a generator and a size give a target and an input.
+
+
 def residuals(draw):
     def planted(random, size):
         prediction = 3 * random.normal(size=size)
