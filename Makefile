@@ -11,7 +11,7 @@ PARALLEL := -n $(JOBS) --dist loadfile --max-worker-restart 0
 INSTALL := -m pip install --quiet --disable-pip-version-check
 PIP    := $(BIN)/python $(INSTALL)
 # the tests that call a dependency
-CALLING := tests/test_cli.py tests/test_functional.py tests/guide \
+CALLING := tests/cli tests/test_functional.py tests/guide \
 	tests/runtime/cpu/test_disk.py tests/runtime/cpu/test_compiler.py \
 	tests/runtime/cpu/test_vectormath.py
 
