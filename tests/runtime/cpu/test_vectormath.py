@@ -15,7 +15,8 @@ import pytest
 import torch
 from scipy import special
 
-from onepass.runtime.cpu import compiler, intrinsics, kernels, processor, vectormath
+from onepass.runtime.cpu import compiler, intrinsics, kernels, processor
+from onepass.runtime.cpu.vectormath import functions, plain_python, trigonometric
 
 INF, NAN = math.inf, math.nan
 REAL = {32: np.float32, 64: np.float64}
@@ -23,7 +24,7 @@ SMOOTH = [
     *("decay", "exp", "expm1", "log", "log1p", "log2", "log10"),
     *("sigmoid", "softplus", "log_sigmoid", "tanh", "erf"),
 ]
-STRAIGHT = [name for name, _ in vectormath.by_name().items()]
+STRAIGHT = [name for name, _ in functions.by_name().items()]
 TWO_OPERANDS = ("power", "logaddexp", "xlogy")
 # Units in the last place, beside the exact value: 0.5 is a perfect rounding.
 LIMIT = {"sigmoid": 3.0, "softplus": 2.5, "log_sigmoid": 2.5, "tanh": 3.0, "erf": 3.5} | {
@@ -72,7 +73,7 @@ def evaluated(name, x, y=None):
 
 
 def plainly(name, *operands):
-    function = vectormath.plain()[f"{name}{8 * operands[0].itemsize}"]
+    function = plain_python.plain()[f"{name}{8 * operands[0].itemsize}"]
     with np.errstate(all="ignore"):
         return np.array([function(*each) for each in zip(*operands, strict=True)])
 
@@ -122,7 +123,7 @@ def test_float32_is_accurate_in_every_exponent(name):
         want = EXACT[name](x.astype(np.float64))
     distance = ulps(got, want)
     if name in ("sin", "cos"):  # nan beyond the largest angle
-        large = np.abs(x) > vectormath.LARGEST_ANGLE
+        large = np.abs(x) > trigonometric.LARGEST_ANGLE
         assert np.isnan(got[large]).all()
         distance = np.where(large, 0.0, distance)
     if name in ("lgamma", "digamma"):  # zeros left of 0: absolutely accurate
@@ -313,7 +314,7 @@ def test_plain_python_gives_the_same(name):
 
 
 def test_both_namespaces_hold_the_same_names():
-    assert set(vectormath.plain()) == set(intrinsics.words(None))
+    assert set(plain_python.plain()) == set(intrinsics.words(None))
 
 
 RANKED = """
@@ -331,7 +332,7 @@ def test_ranks_are_integers_in_the_order_of_the_reals(width):
     positive = np.array([0, tiny, 1e-30, 1, 1 + np.finfo(real).eps, 2, most, INF], real)
     x = np.concatenate([-positive[::-1], positive])
     compiled = Compiled(RANKED, f"float{width}", f"int{width}", f"float{width}")
-    namespace = vectormath.plain()
+    namespace = plain_python.plain()
     exec(RANKED, namespace)
     for kernel in (compiled, namespace["kernel"]):
         ranks, again = np.empty(x.size, np.dtype(f"int{width}")), np.empty_like(x)
@@ -353,7 +354,7 @@ def kernel(x, y, output, size, next_block_at=None):
 
 def test_primitives_mean_the_same_in_both_modes():
     x, y = np.random.default_rng(6).normal(0, 3, (2, 500))
-    namespace = vectormath.plain()
+    namespace = plain_python.plain()
     exec(PRIMITIVES, namespace)
     got, want = np.empty((2, 500))
     namespace["kernel"](x, y, got, 500)
@@ -374,7 +375,7 @@ def test_nan_wins_a_comparison(name, want, operands):
     Compiled(text, *["float64"] * 3, integers=())(x, y, output)
     assert np.isnan(output[0])
     with np.errstate(invalid="ignore"):
-        assert np.isnan(vectormath.plain()[name](*map(np.float64, operands)))
+        assert np.isnan(plain_python.plain()[name](*map(np.float64, operands)))
 
 
 @pytest.mark.parametrize(
@@ -394,7 +395,7 @@ def test_mixed_types_are_refused(line):
 
 
 def test_vectormath_needs_no_compiler():
-    code = "from onepass.runtime.cpu import vectormath; vectormath.plain(); "
+    code = "from onepass.runtime.cpu.vectormath import plain_python; plain_python.plain(); "
     code += "import sys; print('llvmlite' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "False"
@@ -515,7 +516,7 @@ def copied(dtype, compiled, patterns):
     if compiled:
         copy(dtype)(patterns, wide, back, patterns.size)
     else:
-        namespace = vectormath.plain()
+        namespace = plain_python.plain()
         exec(COPY.format(dtype=dtype), namespace)
         namespace["kernel"](patterns, wide, back, patterns.size)
     return wide, back
@@ -555,7 +556,7 @@ def test_halves_are_rounded_as_by_torch(dtype):
         if compiled:
             kernel = Compiled(text, "float32", dtype)
         else:
-            namespace = vectormath.plain()
+            namespace = plain_python.plain()
             exec(text, namespace)
             kernel = namespace["kernel"]
         with np.errstate(all="ignore"):
