@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import FunctionType, ModuleType
 from typing import Any
 
 import torch
@@ -116,12 +117,13 @@ class Rowwise(Shown):
         return call, tensors
 
     def source(self, engine: str = "cpu") -> str:
-        """The definition ("eager"), or the file of what the CPU engine runs."""
+        """The definition ("eager"), or the files of what the CPU engine runs, the plan's first."""
         if engine != "cpu":
             return inspect.getsource(self.reference)
         if self.plan is None:
             return inspect.getsource(self.cpu)
-        return inspect.getsource(sys.modules[self.plan.__module__])
+        files = _files(sys.modules[self.plan.__module__])
+        return "\n\n".join(map(inspect.getsource, files))
 
     def __repr__(self) -> str:
         return f"<row-wise loss {self.name}({', '.join(self.tensors)})>"
@@ -131,6 +133,16 @@ class Rowwise(Shown):
 
     def __reduce__(self) -> Any:
         return _known, (self.name, self.reference.__name__)
+
+
+def _files(plan: ModuleType) -> list[ModuleType]:
+    """The file of a plan, and those beside it that have its kernels and what these call."""
+    files = [plan]
+    for file in files:  # which become more
+        functions = [each for each in vars(file).values() if isinstance(each, FunctionType)]
+        used = dict.fromkeys(sys.modules[function.__module__] for function in functions)
+        files += [m for m in used if m.__package__ == plan.__package__ and m not in files]
+    return files
 
 
 def _known(name: str, reference: str) -> Rowwise:
