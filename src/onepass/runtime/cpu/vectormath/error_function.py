@@ -4,7 +4,7 @@ from typing import Any
 
 from onepass.runtime.cpu.vectormath.exponentials import decay
 from onepass.runtime.cpu.vectormath.formats import Format
-from onepass.runtime.cpu.vectormath.primitives import _clamp, _polynomial, absolute, copysign, where
+from onepass.runtime.cpu.vectormath.primitives import absolute, clamp, copysign, polynomial, where
 
 # Cephes (Moshier, 1989), ndtr.c, highest power first:
 # erf(x) = x T(x^2) / U(x^2) up to 1, erfc(x) = exp(-x^2) P(x) / Q(x) from 1 to 8.
@@ -48,14 +48,14 @@ ERFC_Q = (
 
 
 def erf(x: Any, format: Format) -> Any:
-    size = _clamp(absolute(x), 0.0, 6.0)  # erf(6) is 1
+    size = clamp(absolute(x), 0.0, 6.0)  # erf(6) is 1
     square = size * size
     central = size < 1.0
     above = where(
         central,
-        size * _polynomial(square, ERF_T),
-        decay(-square, format) * _polynomial(size, ERFC_P),
+        size * polynomial(square, ERF_T),
+        decay(-square, format) * polynomial(size, ERFC_P),
     )
-    below = where(central, _polynomial(square, ERF_U), _polynomial(size, ERFC_Q))
+    below = where(central, polynomial(square, ERF_U), polynomial(size, ERFC_Q))
     ratio = above / below
     return copysign(where(central, ratio, 1.0 - ratio), x)

@@ -8,12 +8,12 @@ from typing import Any
 
 from onepass.runtime.cpu.vectormath.formats import LOG2_E, Format
 from onepass.runtime.cpu.vectormath.primitives import (
-    _clamp,
-    _polynomial,
     absolute,
     bits,
+    clamp,
     fma,
     from_bits,
+    polynomial,
     where,
 )
 
@@ -32,11 +32,11 @@ def _expm1_reduced(x: Any, format: Format) -> tuple[Any, Any]:
     """(exp(r) - 1, n) where x = n ln 2 + r and |r| <= ln(2) / 2; n stands in the low bits."""
     shifted = fma(x, LOG2_E, format.shifter)
     r = _reduced(x, shifted - format.shifter, format)
-    return fma(r * r, _polynomial(r, format.exp_terms), r), bits(shifted)
+    return fma(r * r, polynomial(r, format.exp_terms), r), bits(shifted)
 
 
 def exp(x: Any, format: Format) -> Any:
-    growth, n = _expm1_reduced(_clamp(x, *format.exp_range), format)
+    growth, n = _expm1_reduced(clamp(x, *format.exp_range), format)
     half = n >> 1  # two factors: the last product alone rounds a subnormal, or overflows
     return (growth + 1.0) * _power_of_two(half, format) * _power_of_two(n - half, format)
 
@@ -48,13 +48,13 @@ def decay(x: Any, format: Format) -> Any:
     x = where(x < format.exp_range[0], format.exp_range[0], x)
     shifted = fma(x, LOG2_E, shifter)
     r = _reduced(x, shifted - shifter, format)
-    once = fma(_polynomial(r, format.exp_terms), r, 1.0)  # (exp(r) - 1) / r
+    once = fma(polynomial(r, format.exp_terms), r, 1.0)  # (exp(r) - 1) / r
     return fma(once, r, 1.0) * from_bits(bits(shifted) << format.fraction) * 2.0**-lift
 
 
 def expm1(x: Any, format: Format) -> Any:
     lowest = -0.75 * (format.fraction + 2)  # exp(lowest) is lost beside 1
-    growth, n = _expm1_reduced(_clamp(x, lowest, format.exp_range[1]), format)
+    growth, n = _expm1_reduced(clamp(x, lowest, format.exp_range[1]), format)
     half = _power_of_two(n - 1, format)  # half of 2^n, which may overflow
     return where(
         absolute(x) < 2.0 ** -(format.fraction + 2), x, 2.0 * fma(half, growth, half - 0.5)

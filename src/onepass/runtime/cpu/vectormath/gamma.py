@@ -6,13 +6,13 @@ from typing import Any
 from onepass.runtime.cpu.vectormath.formats import DOUBLE, INFINITY, NAN, Format
 from onepass.runtime.cpu.vectormath.logarithms import log
 from onepass.runtime.cpu.vectormath.primitives import (
-    _polynomial,
     absolute,
     float64,
     fma,
     logical_and,
     nearest,
     number,
+    polynomial,
     where,
 )
 
@@ -36,7 +36,7 @@ def _rising(x: Any) -> tuple[Any, Any]:
 
 
 def _sine(r: Any) -> Any:
-    return r * _polynomial(r * r, SIN_TERMS[::-1])
+    return r * polynomial(r * r, SIN_TERMS[::-1])
 
 
 def lgamma(x: Any, format: Format) -> Any:
@@ -48,7 +48,7 @@ def lgamma(x: Any, format: Format) -> Any:
     z = where(shifted, a + float(STIRLING_SHIFT), a)
     product, _ = _rising(a)
     inverse = 1.0 / z
-    series = inverse * _polynomial(inverse * inverse, LGAMMA_TERMS)
+    series = inverse * polynomial(inverse * inverse, LGAMMA_TERMS)
     stirling = (z - 0.5) * (log(z, DOUBLE) - 1.0) + (series + 0.5 * math.log(2 * math.pi) - 0.5)
     inside = stirling - log(where(shifted, product, 1.0), DOUBLE)
     sine = absolute(_sine(x - nearest(x)))
@@ -66,9 +66,9 @@ def digamma(x: Any, format: Format) -> Any:
     product, slope = _rising(a)
     inverse = 1.0 / z
     square = inverse * inverse
-    series = fma(square, _polynomial(square, DIGAMMA_TERMS), 0.5 * inverse)
+    series = fma(square, polynomial(square, DIGAMMA_TERMS), 0.5 * inverse)
     inside = log(z, DOUBLE) - series - where(shifted, slope / product, 0.0)
     r = x - nearest(x)
-    cotangent = _polynomial(r * r, COS_TERMS[::-1]) / _sine(r)
+    cotangent = polynomial(r * r, COS_TERMS[::-1]) / _sine(r)
     inside = where(reflected, inside - cotangent, inside)
     return where(logical_and(reflected, r == 0.0), NAN, inside)

@@ -1,4 +1,3 @@
-# pyright: reportUnusedFunction=false
 """log, log2, log10, log1p, and x log y.
 
 x = 2^k (1 + f) with sqrt(1/2) <= 1 + f < sqrt(2); log(1 + f) is a polynomial in s = f / (2 + f), as
@@ -10,13 +9,13 @@ from typing import Any
 
 from onepass.runtime.cpu.vectormath.formats import INFINITY, LOG2_E, LOG10_E, NAN, Format
 from onepass.runtime.cpu.vectormath.primitives import (
-    _polynomial,
     bits,
     copysign,
     fma,
     from_bits,
     logical_and,
     number,
+    polynomial,
     where,
 )
 
@@ -28,7 +27,7 @@ def _exponent(i: Any, format: Format) -> tuple[Any, Any]:
     return k, from_bits((2 * format.bias - biased) << format.fraction)
 
 
-def _log_parts(x: Any, format: Format) -> tuple[Any, Any]:
+def log_parts(x: Any, format: Format) -> tuple[Any, Any]:
     """(f, k) where x = 2^k (1 + f) and sqrt(1/2) <= 1 + f < sqrt(2), for positive x."""
     subnormal = x < format.normal
     i = bits(where(subnormal, x * 2.0**format.fraction, x)) + (format.one - format.sqrt_half)
@@ -42,25 +41,25 @@ def _log_of_parts(f: Any, k: Any, format: Format) -> Any:
     s = f / (f + 2.0)
     square = s * s
     half = 0.5 * f * f
-    tail = fma(square, _polynomial(square, format.log_terms), half)
+    tail = fma(square, polynomial(square, format.log_terms), half)
     return fma(k, format.ln2_high, f - (half - fma(s, tail, k * format.ln2_low)))
 
 
-def _log1p_of_unit(e: Any, format: Format) -> Any:
+def log1p_of_unit(e: Any, format: Format) -> Any:
     """log(1 + e) for 0 <= e <= 1."""
     if format.unit_log1p_terms:
-        return e * _polynomial(e, format.unit_log1p_terms)
+        return e * polynomial(e, format.unit_log1p_terms)
     upper = e > math.sqrt(2.0) - 1.0
     f = where(upper, fma(e, 0.5, -0.5), e)
     return _log_of_parts(f, where(upper, number(1.0, e), 0.0), format)
 
 
 def log(x: Any, format: Format) -> Any:
-    return _log_with_limits(x, _log_of_parts(*_log_parts(x, format), format))
+    return _log_with_limits(x, _log_of_parts(*log_parts(x, format), format))
 
 
 def log2(x: Any, format: Format) -> Any:
-    f, k = _log_parts(x, format)
+    f, k = log_parts(x, format)
     return _log_with_limits(x, fma(_log_of_parts(f, number(0.0, k), format), LOG2_E, k))
 
 

@@ -4,9 +4,8 @@ from typing import Any
 
 from onepass.runtime.cpu.vectormath.exponentials import exp
 from onepass.runtime.cpu.vectormath.formats import DOUBLE, INFINITY, NAN, Format
-from onepass.runtime.cpu.vectormath.logarithms import _log_parts
+from onepass.runtime.cpu.vectormath.logarithms import log_parts
 from onepass.runtime.cpu.vectormath.primitives import (
-    _polynomial,
     absolute,
     copysign,
     float64,
@@ -15,6 +14,7 @@ from onepass.runtime.cpu.vectormath.primitives import (
     logical_not,
     logical_or,
     nearest,
+    polynomial,
     where,
 )
 
@@ -24,12 +24,12 @@ def _log_in_two(x: Any) -> tuple[Any, Any]:
 
     s + s_error = f / (2 + f) in twice the precision; only the series beyond 2 s is rounded.
     """
-    f, k = _log_parts(x, DOUBLE)
+    f, k = log_parts(x, DOUBLE)
     divisor = f + 2.0
     s = f / divisor
     s_error = fma(-s, f - (divisor - 2.0), fma(-s, divisor, f)) / divisor
     square = s * s
-    series = s * square * _polynomial(square, DOUBLE.log_terms)
+    series = s * square * polynomial(square, DOUBLE.log_terms)
     high = k * DOUBLE.ln2_high
     total = high + 2.0 * s
     rest = (high - total) + 2.0 * s  # exact: |high| >= |2 s| or high = 0 (Dekker)

@@ -1,4 +1,3 @@
-# pyright: reportUnusedFunction=false
 """fma, where, bits, the nearest integer and the like, which all functions are written in.
 
 Operands are numpy scalars of one type; Python numbers take the type of their partner.
@@ -106,7 +105,7 @@ def _reranked(i: Any) -> Any:
     return i ^ ((i >> (width(i) - 1)) & all_but_the_sign)
 
 
-def _polynomial(x: Any, terms: tuple[float, ...]) -> Any:
+def polynomial(x: Any, terms: tuple[float, ...]) -> Any:
     """Horner's rule, highest power first."""
     total = fma(x, terms[0], terms[1])
     for term in terms[2:]:
@@ -114,7 +113,7 @@ def _polynomial(x: Any, terms: tuple[float, ...]) -> Any:
     return total
 
 
-def _clamp(x: Any, low: float, high: float) -> Any:
+def clamp(x: Any, low: float, high: float) -> Any:
     """nan stays nan."""
     return where(x < low, low, where(x > high, high, x))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from onepass.runtime.cpu.vectormath.exponentials import decay, expm1
 from onepass.runtime.cpu.vectormath.formats import Format
-from onepass.runtime.cpu.vectormath.logarithms import _log1p_of_unit
+from onepass.runtime.cpu.vectormath.logarithms import log1p_of_unit
 from onepass.runtime.cpu.vectormath.primitives import absolute, copysign, maximum, where
 
 
@@ -18,7 +18,7 @@ def sigmoid(x: Any, format: Format) -> Any:
 
 
 def softplus(x: Any, format: Format) -> Any:
-    return where(x > 0.0, x, 0.0) + _log1p_of_unit(decay(-absolute(x), format), format)
+    return where(x > 0.0, x, 0.0) + log1p_of_unit(decay(-absolute(x), format), format)
 
 
 def log_sigmoid(x: Any, format: Format) -> Any:
@@ -28,7 +28,7 @@ def log_sigmoid(x: Any, format: Format) -> Any:
 def logaddexp(a: Any, b: Any, format: Format) -> Any:
     larger = maximum(a, b)
     distance = where(a == b, 0.0, a - b)  # equal infinities too
-    return larger + _log1p_of_unit(decay(-absolute(distance), format), format)
+    return larger + log1p_of_unit(decay(-absolute(distance), format), format)
 
 
 def tanh(x: Any, format: Format) -> Any:

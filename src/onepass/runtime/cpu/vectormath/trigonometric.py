@@ -5,12 +5,12 @@ from typing import Any
 
 from onepass.runtime.cpu.vectormath.formats import NAN, Format
 from onepass.runtime.cpu.vectormath.primitives import (
-    _polynomial,
     absolute,
     float64,
     fma,
     logical_or,
     nearest,
+    polynomial,
     where,
 )
 
@@ -36,7 +36,7 @@ def sin(x: Any, format: Format) -> Any:
     place, r = _quarter_turns(x)
     square = r * r
     size = where(
-        absolute(place) == 1.0, _polynomial(square, COS_SERIES), r * _polynomial(square, SIN_SERIES)
+        absolute(place) == 1.0, polynomial(square, COS_SERIES), r * polynomial(square, SIN_SERIES)
     )
     signed = where(logical_or(place == -1.0, absolute(place) == 2.0), -size, size)
     return where(absolute(x) <= LARGEST_ANGLE, signed, NAN)
@@ -48,7 +48,7 @@ def cos(x: Any, format: Format) -> Any:
     place, r = _quarter_turns(x)
     square = r * r
     size = where(
-        absolute(place) == 1.0, r * _polynomial(square, SIN_SERIES), _polynomial(square, COS_SERIES)
+        absolute(place) == 1.0, r * polynomial(square, SIN_SERIES), polynomial(square, COS_SERIES)
     )
     signed = where(logical_or(place == 1.0, absolute(place) == 2.0), -size, size)
     return where(absolute(x) <= LARGEST_ANGLE, signed, NAN)
