@@ -13,7 +13,7 @@ PIP    := $(BIN)/python $(INSTALL)
 # the tests that call a dependency
 CALLING := tests/cli tests/test_functional.py tests/guide \
 	tests/runtime/cpu/test_disk.py tests/runtime/cpu/test_compiler.py \
-	tests/runtime/cpu/test_vectormath.py
+	tests/runtime/cpu/vectormath
 
 # Python keeps what it compiles, or would compile it again at every start.
 unexport PYTHONDONTWRITEBYTECODE

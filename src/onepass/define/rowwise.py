@@ -6,6 +6,7 @@ import inspect
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import update_wrapper
+from types import FunctionType, ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -97,11 +98,23 @@ class Variant:
         return call, tensors
 
     def source(self, engine: str) -> str:
-        """The definition ("eager"), or the file of what the CPU engine runs."""
+        """The definition ("eager"), or the files of what the CPU engine runs, the plan's first."""
         if engine != "cpu":
             return inspect.getsource(self.reference)
-        module = self.cpu if self.plan is None else sys.modules[self.plan.__module__]
-        return inspect.getsource(module)
+        if self.plan is None:
+            return inspect.getsource(self.cpu)
+        files = _files(sys.modules[self.plan.__module__])
+        return "\n\n".join(map(inspect.getsource, files))
+
+
+def _files(plan: ModuleType) -> list[ModuleType]:
+    """The file of a plan, and those beside it that have its kernels and what these call."""
+    files = [plan]
+    for file in files:  # which become more
+        functions = [each for each in vars(file).values() if isinstance(each, FunctionType)]
+        used = dict.fromkeys(sys.modules[function.__module__] for function in functions)
+        files += [m for m in used if m.__package__ == plan.__package__ and m not in files]
+    return files
 
 
 class Laid(NamedTuple):

@@ -2,7 +2,7 @@
 
 A kernel goes over `count` elements in memory, block by block; threads that run it together share
 `next_block_at`, the number of the next block. Whatever is not the formula is in `_frame`; the
-functions that the text calls stand in runtime/cpu/vectormath.py.
+functions that the text calls stand in runtime/cpu/vectormath/.
 """
 
 from __future__ import annotations

@@ -1,5 +1,6 @@
 """The kernels of cross_entropy: golden text and machine code."""
 
+import inspect
 import platform
 import re
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+import onepass
+from onepass.rowwise.cross_entropy import cpu
 from onepass.runtime.cpu import compiler, kernels
 from tests.kernels import assert_complete, assert_golden, compiled
 from tests.rowwise.cross_entropy.calls import ADJACENT, FEW, LAST, labels, logits, on
@@ -72,6 +75,14 @@ def test_every_golden_file_belongs_to_a_case():
 def test_cases_are_different_kernels(printed):
     texts = {printed(name)[0] for name in ("along", "across")}
     assert len(texts) == 2
+
+
+def test_source_shows_the_plans_the_kernels_and_all_that_they_call():
+    shown = onepass.catalogue()["cross_entropy"].source()
+    assert shown.startswith(inspect.getsource(cpu))
+    called = ("along", "across", "along_probabilities", "values", "exponentials", "logit")
+    for name in ("plan_of_labels", *called):
+        assert shown.count(f"\ndef {name}(") == 1
 
 
 # Machine code

@@ -5,6 +5,7 @@ import sys
 import threading
 import traceback
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +16,15 @@ from onepass import functional as F
 from onepass.pointwise import regression
 from onepass.printers.cpu import text
 from onepass.printers.kernel import Kernel, Operand
-from onepass.runtime.cpu import compiler, kernels, processor
+from onepass.runtime.cpu import (
+    compiler,
+    intrinsics,
+    kernels,
+    language,
+    processor,
+    registers,
+    vectormath,
+)
 
 
 @pytest.fixture
@@ -247,6 +256,18 @@ def test_a_kernel_needs_nothing_that_is_far_away(then):
         [sys.executable, "-c", script], capture_output=True, text=True, check=False
     )
     assert done.stdout == "computed\n", done.stderr
+
+
+def test_what_a_kernel_is_kept_by_has_read_every_file_that_emits_instructions(monkeypatch):
+    read, read_text = set(), Path.read_text
+    monkeypatch.setattr(
+        Path, "read_text", lambda path, **options: read.add(path) or read_text(path, **options)
+    )
+    kernels._toolchain.__wrapped__()
+    functions = [m for name, m in sys.modules.items() if name.startswith(vectormath.__name__)]
+    assert vectormath.formats in functions
+    emitting = (*functions, registers, intrinsics, language, compiler)
+    assert {Path(module.__file__) for module in emitting} <= read
 
 
 def test_the_processor_may_be_chosen(monkeypatch):

@@ -11,7 +11,7 @@ threads.py       a kernel on torch's threads, block by block
 compiler.py      kernel text -> object code, by LLVM
 language.py      which part of Python kernel text is, and its instructions
 intrinsics.py    the functions that kernel text may call, as instructions
-vectormath.py    exp, log and their relatives, vectorisable
+vectormath/      exp, log and their relatives, vectorisable
 registers.py     values of a kernel in LLVM
 processor.py     the processor that is compiled for
 words.py         the names that row-wise kernels are written with

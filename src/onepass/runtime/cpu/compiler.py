@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 from llvmlite import binding as llvm
 from llvmlite import ir
 
-from onepass.runtime.cpu import intrinsics, language, processor, registers, vectormath
+from onepass.runtime.cpu import intrinsics, language, processor, registers
 from onepass.runtime.cpu.registers import BITS64, FLOAT64, Pointer, Register
+from onepass.runtime.cpu.vectormath import plain_python
 
 if TYPE_CHECKING:
     from onepass.runtime.cpu.kernels import Signature
@@ -38,7 +39,7 @@ def module(source: str, signature: Signature, symbol: str, path: Path | None = N
 
 def plain(source: str) -> Callable[..., None]:
     """The same text as a Python function over numpy arrays, for tests and for reading along."""
-    return language.executed(source, vectormath.plain())["kernel"]
+    return language.executed(source, plain_python.plain())["kernel"]
 
 
 def _emit_kernel(whole: ir.Module, source: str, signature: Signature, path: Path | None) -> Any:

@@ -16,7 +16,7 @@ from typing import Any
 
 from llvmlite import ir
 
-from onepass.runtime.cpu import registers, vectormath
+from onepass.runtime.cpu import registers
 from onepass.runtime.cpu.registers import (
     BIT,
     BITS8,
@@ -33,6 +33,9 @@ from onepass.runtime.cpu.registers import (
     truth,
     where,
 )
+from onepass.runtime.cpu.vectormath import primitives
+from onepass.runtime.cpu.vectormath.formats import INFINITY, NAN, Format
+from onepass.runtime.cpu.vectormath.functions import FUNCTIONS, by_name
 
 _HALF = ir.HalfType()
 
@@ -116,9 +119,14 @@ PRIMITIVES: dict[str, Callable[..., Register]] = {
 
 @cache
 def _on_registers() -> dict[str, Any]:
-    """vectormath's namespace, its functions bound to the primitives above."""
-    namespace = {**vars(vectormath), **PRIMITIVES}
-    for name, value in vars(vectormath).items():
+    """What vectormath's files define, in one namespace, bound to the primitives above."""
+    namespace: dict[str, Any] = {}
+    for function in (*FUNCTIONS, *primitives.PRIMITIVES):
+        for name, value in function.__globals__.items():
+            known = namespace.setdefault(name, value)
+            assert known is value or name.startswith("__"), f"{name} is defined twice"
+    namespace |= PRIMITIVES
+    for name, value in namespace.items():
         if isinstance(value, FunctionType) and name not in PRIMITIVES:
             namespace[name] = FunctionType(value.__code__, namespace, name, value.__defaults__)
     return namespace
@@ -145,7 +153,7 @@ def words(builder: Any) -> dict[str, Any]:
     def conversion(kind: ir.Type) -> Callable[[Any], Register]:
         return lambda number: in_type(builder, number, kind)
 
-    def function(emit: Callable[..., Any], format: vectormath.Format) -> Callable[..., Register]:
+    def function(emit: Callable[..., Any], format: Format) -> Callable[..., Register]:
         real = FLOAT32 if format.width == 32 else FLOAT64
         return lambda *operands: emit(
             *(in_type(builder, each, real) for each in operands), format
@@ -157,8 +165,8 @@ def words(builder: Any) -> dict[str, Any]:
         "float64": conversion(FLOAT64),
         "int32": conversion(BITS32),
         "int64": conversion(BITS64),
-        "inf": vectormath.INFINITY,
-        "nan": vectormath.NAN,
+        "inf": INFINITY,
+        "nan": NAN,
         "read": read,
         "write": write,
         "next_block": next_block,
@@ -170,7 +178,7 @@ def words(builder: Any) -> dict[str, Any]:
         **{name: emitted[name] for name in KERNEL_PRIMITIVES},
         **{
             name: function(emitted[each.__name__], format)
-            for name, (each, format) in vectormath.by_name().items()
+            for name, (each, format) in by_name().items()
         },
     }
 

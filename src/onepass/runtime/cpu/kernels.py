@@ -171,9 +171,7 @@ def _toolchain() -> str:
     from onepass.runtime.cpu import processor
 
     here = Path(__file__).parent
-    ours = (
-        *("vectormath", "registers", "intrinsics", "language"),
-        *("compiler", "processor", "kernels"),
-    )
-    sources = [(here / f"{name}.py").read_text() for name in ours]
+    ours = ("registers", "intrinsics", "language", "compiler", "processor", "kernels")
+    files = [*sorted((here / "vectormath").glob("*.py")), *(here / f"{name}.py" for name in ours)]
+    sources = [file.read_text() for file in files]
     return disk.key(version("llvmlite"), *processor.chosen(), *sources)
