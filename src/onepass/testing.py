@@ -20,7 +20,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from onepass.define import Domain, Pointwise
+from onepass.define import Pointwise
+from onepass.define.sampling import draw, inside, settings
 from onepass.formula.expression import CONSTANT, in_order
 from onepass.runtime.dispatch import engine
 
@@ -88,31 +89,6 @@ def samples(loss: Pointwise, *, seed: int = 0, shape: Sequence[int] = (6, 35)) -
             yield Sample(loss, _on_grid(loss, given), options)
 
 
-def settings(loss: Pointwise) -> Iterator[dict[str, Any]]:
-    """The default options, every flag turned, and each parameter elsewhere in its domain."""
-    yield {}
-    for name, default in loss.flags.items():
-        yield {name: not default}
-    for name in loss.parameters:
-        for value in _inside(loss.domains[name], (0.5, 2.0)):
-            yield {name: value}
-
-
-def draw(domain: Domain, shape: Sequence[int], generator: torch.Generator) -> Tensor:
-    """Random float64 values of a domain, its confident ends among them."""
-    noise = torch.randn(tuple(shape), dtype=torch.float64, generator=generator)
-    if domain.values:
-        pick = torch.randint(len(domain.values), tuple(shape), generator=generator)
-        return torch.tensor(domain.values, dtype=torch.float64)[pick]
-    if math.isfinite(domain.low) and math.isfinite(domain.high):
-        return domain.low + (domain.high - domain.low) * torch.sigmoid(3 * noise)
-    if math.isfinite(domain.low):
-        return domain.low + torch.exp(noise)
-    if math.isfinite(domain.high):
-        return domain.high - torch.exp(noise)
-    return 2 * noise
-
-
 def _on_grid(loss: Pointwise, given: Sequence[str]) -> tuple[Tensor, ...]:
     """Every combination of a few round values and of the numbers that the formula names."""
     results, _ = loss.results(tuple(given), loss.flags)
@@ -120,13 +96,9 @@ def _on_grid(loss: Pointwise, given: Sequence[str]) -> tuple[Tensor, ...]:
     named = [leaf for leaf in leaves if isinstance(leaf, float) and abs(leaf) < 100]
     values = sorted({*_GRID, *named, *(-number for number in named)})
     domains = [loss.domains[name] for name in given]
-    axes = [_inside(domain, values) or (domain.inside,) for domain in domains]
+    axes = [inside(domain, values) or (domain.inside,) for domain in domains]
     rows = torch.tensor(list(itertools.product(*axes)), dtype=torch.float64)
     return tuple(rows.unbind(1))
-
-
-def _inside(domain: Domain, values: Sequence[float]) -> tuple[float, ...]:
-    return tuple(value for value in values if domain.contains(value))
 
 
 def _generator(seed: int) -> torch.Generator:

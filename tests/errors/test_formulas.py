@@ -39,7 +39,7 @@ def test_a_signature_that_is_no_formulas_is_refused(formula, domains, said):
 def test_an_unknown_keyword_of_a_formula_names_the_closest():
     assert_refused(
         onepass.ParameterError,
-        "huber_loss: there is no `dleta`; it takes input, target, delta, reduction, weight, "
+        "huber_loss: there is no `dleta`; it takes input, target, delta, weight, reduction, "
         "sample_weight, mask, normalizer. Did you mean `delta`?",
         huber_loss, X, X, dleta=1,
     )  # fmt: skip

@@ -123,8 +123,9 @@ def in_files(loss: Pointwise | Rowwise) -> tuple[str, ...]:
 def _unknown(loss: Pointwise | Rowwise, given: str, options: Sequence[str]) -> str:
     close = closest(given, [*in_files(loss), *options])
     hint = f" Did you mean {_spelled([close])}?" if close else ""
+    takes = _spelled(in_files(loss))
     return (
-        f"{loss.name} has no {_spelled([given])}; it takes {_spelled(in_files(loss))}, and may take "
+        f"{loss.name} has no {_spelled([given])}; it takes {takes}, and may take "
         f"{_spelled(options)}.{hint}"
     )
 

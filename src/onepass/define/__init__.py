@@ -5,6 +5,7 @@ rowwise.py     @rowwise: losses in which a whole row decides the value
 loss.py        what both have in common: their arguments, and how a call begins
 role.py        what a tensor is to the rows of a loss
 card.py        what a loss is for, and what is true of it
+sampling.py    legal inputs of any loss, from its declaration
 
 Domains, which say what values are legal, stand in formula/domain.py.
 """

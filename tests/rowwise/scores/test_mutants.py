@@ -1,5 +1,7 @@
 """Mutants of the losses of scores, which the checks catch."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import tensor
@@ -7,6 +9,7 @@ from torch import tensor
 import onepass
 from onepass.printers import rows as printer
 from onepass.rowwise import multilabel_soft_margin
+from onepass.runtime.cpu.operands import divisor_of
 from tests.rowwise.scores.calls import NAMES, on
 from tests.rowwise.scores.checks import (
     assert_kinks_are_torchs,
@@ -134,20 +137,18 @@ def test_what_catches_mutants_passes_without_them():
 
 def in_multilabel(patch, method):
     """A mistaken way to hand the call on to the element."""
-    element = multilabel_soft_margin.of_elements
-    right = type(element).evaluate
-    patch.setattr(
-        type(element), "evaluate", lambda self, *a, **given: right(self, *a, **method(given))
-    )
+    for name in ("_reduced", "_unreduced"):
+        right = getattr(multilabel_soft_margin.cpu, name)
+        wrong = partial(lambda right, call, tensors: right(method(call), tensors), right)
+        patch.setattr(multilabel_soft_margin.cpu, name, wrong)
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda given: given | {"weight": None},
-        lambda given: given | {"sample_weight": None},
-        lambda given: given | {"normalizer": given["normalizer"] / 2} if "normalizer" in given
-        else given,
+        lambda call: call.like({"weight": None}, call.weight, call.denominator),
+        lambda call: call.like({}, None, call.denominator),
+        lambda call: call.like({}, call.weight, divisor_of(call) / 2),
     ],
     ids=["weight dropped", "row weight dropped", "wrong denominator"],
 )  # fmt: skip

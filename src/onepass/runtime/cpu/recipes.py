@@ -51,17 +51,10 @@ def of(call: Call | RowCall, tensors: Sequence[Tensor], places: Places) -> Recip
     """How native.cpp runs the calls of this one's kind; None if that takes more than one kernel
     that reads the tensors as they are.
     """
-    if call.reduction == "none" or not call.shape.numel():
-        return None
     needs_grad = [torch.is_grad_enabled() and tensor.requires_grad for tensor in tensors]
-    if not all(map(_lies_ready, tensors, needs_grad)):
+    if not (_suits(call) and all(map(_lies_ready, tensors, needs_grad))):
         return None
-    weight = call.weight
-    if weight is not None and weight.numel() != 1 and not weight.is_contiguous():
-        return None
-    counts = call.counting is not None and places.normalizer is None
-    if counts and call.reduction != "mean":
-        return None
+    counts = call.counting is not None
     try:
         layout = call.loss.cpu.layout(call, tensors, needs_grad)
     except EngineError:  # which is said where the call is run
@@ -85,6 +78,16 @@ def of(call: Call | RowCall, tensors: Sequence[Tensor], places: Places) -> Recip
         repeats=_repeats(call) if counts else 1.0,
         dtype=call.dtype,
     )
+
+
+def _suits(call: Call | RowCall) -> bool:
+    """Whether it is one number that is asked for, and what weighs it lies ready."""
+    if call.reduction == "none" or not call.shape.numel():
+        return False
+    if call.counting is not None and call.reduction != "mean":
+        return False
+    weight = call.weight
+    return weight is None or weight.numel() == 1 or weight.is_contiguous()
 
 
 def _operands(
