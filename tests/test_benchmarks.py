@@ -11,9 +11,21 @@ from onepass.rowwise.linear_cross_entropy import cpu
 
 pytest.importorskip("benchmarks", reason="a source distribution has none")
 
-from benchmarks import linear, report, rivals
+from benchmarks import harness, jax_rival, linear, machine, report, rivals
 from benchmarks.harness import Effort, plan
-from benchmarks.rivals import CHUNKED, COMPILED, EAGER, FLOOR, HUGE, NAIVE, OURS, PRODUCTS, RIVALS
+from benchmarks.processes import RivalError, process
+from benchmarks.rivals import (
+    CHUNKED,
+    COMPILED,
+    EAGER,
+    FLOOR,
+    HUGE,
+    JAX,
+    NAIVE,
+    OURS,
+    PRODUCTS,
+    RIVALS,
+)
 from benchmarks.samples import HEADLINE, RECIPES
 
 SMALL = "linear_cross_entropy, small"
@@ -63,7 +75,8 @@ def test_every_loss_has_a_floor_that_leaves_its_sample_alone(name, size):
         assert torch.equal(tensor, copy)
 
 
-def test_the_cases_of_cross_entropy():
+def test_the_cases_of_cross_entropy(monkeypatch):
+    monkeypatch.setattr(harness, "OPTIONAL", ())
     found = {}
     for case in plan(COMPARED, quick=False, compiled=True):
         if case.size == HEADLINE or case.size in RECIPES[case.loss].sizes:
@@ -84,6 +97,40 @@ def test_the_cases_of_cross_entropy():
         ((8, 21, 256, 256), (8, 256, 256)),
     }
     assert found.keys() == onepass.catalogue().keys() - {"cross_entropy", linear.LOSS}
+
+
+def test_jax_takes_part_in_float32_alone(monkeypatch):
+    monkeypatch.setattr(harness, "OPTIONAL", (JAX,))
+    for case in plan(COMPARED, quick=False, compiled=True):
+        assert (JAX in case.rivals) == (case.dtype == "float32")
+
+
+def test_jax_takes_part_where_it_is_installed():
+    entrants = plan(["mse_loss"], quick=True, compiled=False)[0].rivals
+    for names in (entrants, linear.ENTRANTS):
+        assert (JAX in names) == jax_rival.INSTALLED
+    for package in jax_rival.PACKAGES:
+        assert (package in machine.machine()["versions"]) == jax_rival.INSTALLED
+
+
+@pytest.mark.parametrize("value, gradient, wrong", [
+    (1.0, 1.0, None), (1.00001, 0.99999, None),
+    (1.001, 1.0, "value"), (1.0, 0.999, "gradient"), (1.0, float("nan"), "gradient"),
+])  # fmt: skip
+def test_who_computes_something_else_is_no_rival(value, gradient, wrong):
+    sample = RECIPES["gaussian_nll_loss"].sample(1000, torch.float32)
+    theirs = torch.nn.functional.gaussian_nll_loss(*sample.tensors)
+    first, last = torch.autograd.grad(theirs, sample.leaves)
+    found = theirs.detach() * value, [first, last * gradient]
+    if wrong is None:
+        jax_rival.compare("gaussian_nll_loss", sample, *found)
+    else:
+        with pytest.raises(ArithmeticError, match=f"another {wrong} than ours"):
+            jax_rival.compare("gaussian_nll_loss", sample, *found)
+
+
+def test_optax_losses_are_of_the_catalogue():
+    assert jax_rival.OPTAX.keys() <= RECIPES.keys()
 
 
 def test_all_ways_of_linear_cross_entropy_give_the_same_gradients():
@@ -173,3 +220,19 @@ def test_processes_measure_linear_cross_entropy(monkeypatch):
     assert found.over_floor[PRODUCTS] == 1.0
     assert found.seconds.keys() == {OURS, PRODUCTS}
     assert found.bytes.keys() == {OURS}
+
+
+# in a process of its own: JAX warns of every fork after it
+@pytest.mark.slow
+@pytest.mark.skipif(not jax_rival.INSTALLED, reason="JAX or optax is not installed")
+def test_jax_computes_what_we_compute():
+    errors = {}
+    with process(JAX) as worker:
+        for name in [*COMPARED, SMALL]:
+            for size in (1, 1000):
+                try:
+                    worker.ask("prepare", loss=name, dtype="float32", size=size)
+                    assert worker.ask("turn", warm_up=True) > 0
+                except RivalError as error:
+                    errors[name, size] = str(error)
+    assert not errors
