@@ -12,7 +12,7 @@ from onepass.rowwise.linear_cross_entropy import cpu
 pytest.importorskip("benchmarks", reason="a source distribution has none")
 
 from benchmarks import harness, jax_rival, linear, machine, report, rivals
-from benchmarks.harness import Effort, plan
+from benchmarks.harness import Effort, Row, plan
 from benchmarks.processes import RivalError, process
 from benchmarks.rivals import (
     CHUNKED,
@@ -42,6 +42,16 @@ LINEAR = linear.Linear(
     over_floor={OURS: 1.1, EAGER: 1.5, PRODUCTS: 1.0},
     bytes={OURS: 61_000_000, EAGER: 2_400_000_000},
     errors={CHUNKED: "RuntimeError: no"},
+)
+
+
+ROW = Row(
+    loss="mse_loss",
+    dtype="float32",
+    size=HEADLINE,
+    rounds=7,
+    seconds={OURS: 0.005, EAGER: 0.03, JAX: 0.02},
+    paired={OURS: 1.0, EAGER: 6.0, JAX: 4.0},
 )
 
 
@@ -185,6 +195,30 @@ def test_the_table_of_linear_cross_entropy():
         "| floor | 4 s | 1x |  |",
         "| torch, chunked | failed |  |  |",
     ]
+
+
+@pytest.mark.parametrize("measured", [True, False])
+def test_jax_has_a_column_if_it_was_measured(measured):
+    row = asdict(ROW)
+    if not measured:
+        del row["seconds"][JAX], row["paired"][JAX]
+    text = report.section({
+        "machine": MACHINE, "rows": [row], "import_seconds": 0.05, "first_calls": {},
+        "peaks": [{"loss": "mse_loss", "size": 10, "bytes": {OURS: 1, EAGER: 1}}],
+    })  # fmt: skip
+    assert ("Of optax are `mse_loss`, `huber_loss`" in text) == measured
+    assert ("| faster than torch | faster than JAX |" in text) == measured
+    assert ("| `mse_loss` | 5 ms | 6x | 4x |  |" in text) == measured
+    assert ("| 8,388,608 | 6x | 6x (`mse_loss`) |  | 4x |" in text) == measured
+    assert ("JAX" in text) == measured
+
+
+@pytest.mark.parametrize("optional", [(), (JAX,)])
+def test_the_terminal_has_a_column_for_jax_where_it_is_installed(optional, monkeypatch):
+    monkeypatch.setattr(report, "OPTIONAL", optional)
+    heads = [column.header for column in report.live_table().columns]
+    assert len(report.live_cells(ROW)) == len(heads)
+    assert ("JAX" in heads) == bool(optional) == ("4x" in report.live_cells(ROW))
 
 
 @pytest.mark.parametrize("date, times", [("2026-01-01", 1), ("2026-01-02", 2)])
