@@ -16,7 +16,7 @@ from .harness import FULL, QUICK, Row, measure, plan
 from .samples import RECIPES
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
-console = Console(width=None if sys.stdout.isatty() else 120)
+console = Console(width=None if sys.stdout.isatty() else 128)
 
 QUIET = 0.05  # the share of the machine that others may use before we say so
 

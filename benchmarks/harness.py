@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from .processes import Process, RivalError, process
-from .rivals import COMPILED, EAGER, FLOOR, HUGE, OURS
+from .rivals import COMPILED, EAGER, FLOOR, HUGE, OPTIONAL, OURS
 from .samples import HEADLINE, RECIPES
 
 # Seconds between turns. After a parallel operation torch's idle OpenMP threads keep spinning, for
@@ -64,7 +64,7 @@ def plan(losses: Iterable[str], *, quick: bool, compiled: bool) -> list[Case]:
         others = ("float64", "float16", "bfloat16")
         grid += [(dtype, size) for dtype in others for size in (1000, HEADLINE)]
     return [
-        Case(loss, dtype, size, _entrants(loss, size, compiled=compiled))
+        Case(loss, dtype, size, _entrants(loss, dtype, size, compiled=compiled))
         for loss in losses
         for dtype, size in _of_variant(loss) or grid
     ]
@@ -74,11 +74,13 @@ def _of_variant(loss: str) -> list[tuple[str, int]]:
     return [("float32", size) for size in RECIPES[loss].sizes]
 
 
-def _entrants(loss: str, size: int, *, compiled: bool) -> tuple[str, ...]:
-    """torch.compile wants seconds for every shape, so it runs at the headline size alone."""
-    everyone = (OURS, EAGER, HUGE, FLOOR)
+def _entrants(loss: str, dtype: str, size: int, *, compiled: bool) -> tuple[str, ...]:
+    """torch.compile wants seconds for every shape, so it runs at the headline size alone; who is
+    optional runs in float32 alone.
+    """
     headline = size == HEADLINE or size in RECIPES[loss].sizes
-    return (*everyone, COMPILED) if compiled and headline else everyone
+    some = (COMPILED,) if compiled and headline else ()
+    return (OURS, EAGER, HUGE, FLOOR, *some, *(OPTIONAL if dtype == "float32" else ()))
 
 
 def measure(cases: Iterable[Case], effort: Effort) -> Iterator[Row]:

@@ -12,11 +12,11 @@ from statistics import median
 
 from .harness import Effort, paired, rounds
 from .processes import Process, RivalError, process
-from .rivals import CHUNKED, EAGER, NAIVE, OURS, PRODUCTS
+from .rivals import CHUNKED, EAGER, NAIVE, OPTIONAL, OURS, PRODUCTS
 from .samples import LAYER, SMALL_LAYER, Layer
 
 LOSS = "linear_cross_entropy"
-ENTRANTS = (OURS, EAGER, CHUNKED, NAIVE, PRODUCTS)
+ENTRANTS = (OURS, EAGER, CHUNKED, NAIVE, *OPTIONAL, PRODUCTS)
 
 _EFFORT = Effort(seconds=90, fewest=3, most=5, warm_up=False)
 

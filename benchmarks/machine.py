@@ -12,10 +12,12 @@ from pathlib import Path
 
 import torch
 
+from . import jax_rival
+
 HUGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/enabled")
 PROCESSOR = Path("/proc/cpuinfo")
 CLOCKS = Path("/proc/stat")
-VERSIONS = ("torch", "llvmlite", "numpy")
+VERSIONS = ("torch", "llvmlite", "numpy", *(jax_rival.PACKAGES if jax_rival.INSTALLED else ()))
 
 
 def machine() -> dict[str, object]:

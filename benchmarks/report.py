@@ -9,9 +9,10 @@ from typing import Any
 from rich.table import Table
 
 from .harness import Row
+from .jax_rival import OPTAX
 from .linear import LOSS as LINEAR
 from .processes import ROOT
-from .rivals import COMPILED, EAGER, FLOOR, HUGE, OURS, RIVALS
+from .rivals import COMPILED, EAGER, FLOOR, HUGE, JAX, OPTIONAL, OURS, RIVALS
 from .samples import HEADLINE, RECIPES
 
 RESULTS = ROOT / "benchmarks" / "results"
@@ -19,6 +20,8 @@ README = ROOT / "README.md"
 START, END = "<!-- benchmark:start -->", "<!-- benchmark:end -->"
 
 Record = dict[str, Any]  # a dataclass of results, read back from JSON
+
+_ALWAYS = (EAGER, HUGE, COMPILED)
 
 
 def save(name: str, results: Record) -> Path:
@@ -55,7 +58,7 @@ def _path(name: str) -> Path:
 def live_table() -> Table:
     """The table that a run fills."""
     table = Table(title="value + gradient: ours, and the others as multiples of it", box=None)
-    labels = [RIVALS[rival].label for rival in (EAGER, HUGE, COMPILED)]
+    labels = [RIVALS[rival].label for rival in (*_ALWAYS, *OPTIONAL)]
     for text in ("loss", "dtype"):
         table.add_column(text, no_wrap=True)
     for number in ("elements", "onepass", *labels, "ours / floor"):
@@ -66,7 +69,7 @@ def live_table() -> Table:
 def live_cells(row: Row) -> list[str]:
     """One row of it."""
     ours = row.seconds.get(OURS)
-    rivals = [_times(row.paired.get(rival)) for rival in (EAGER, HUGE, COMPILED)]
+    rivals = [_times(row.paired.get(rival)) for rival in (*_ALWAYS, *OPTIONAL)]
     floor = row.paired.get(FLOOR)
     return [
         row.loss,
@@ -107,6 +110,7 @@ def _comparisons(results: Record) -> list[str]:
     variants = [row for row in rows if RECIPES[row["loss"]].function]
     return [
         _conditions(results["machine"]),
+        _jax(_present(rows)),
         _headline(losses),
         _variants(variants),
         _by_dtype(losses),
@@ -140,13 +144,23 @@ def _conditions(machine: Record) -> str:
     )
 
 
+def _jax(rivals: Iterable[str]) -> str:
+    """Whose losses JAX's are."""
+    optax = [f"`{loss}`" for loss in OPTAX if not RECIPES[loss].function]
+    what = (
+        "JAX is `jax.value_and_grad` under `jax.jit`, with as many threads, in float32. Of optax "
+        f"are {', '.join(optax)}; the other losses are written in `jax.numpy`."
+    )
+    return what if JAX in rivals else ""
+
+
 def _headline(rows: list[Record]) -> str:
     chosen = [row for row in rows if _is(row, "float32", HEADLINE) and OURS in row["seconds"]]
     if not chosen:
         return ""
     rivals = _present(chosen)
     lines = _compared(chosen, rivals)
-    means = [_bold(_mean(row["paired"].get(rival) for row in chosen)) for rival in rivals]
+    means = [_bold(_mean_of(rival, chosen)) for rival in rivals]
     foot = ["geometric mean", "", *means, _bold(_mean(map(_over_floor, chosen)))]
     return _markdown(_head(f"float32, {HEADLINE:,} elements", rivals), [*lines, foot])
 
@@ -160,12 +174,15 @@ def _variants(rows: list[Record]) -> str:
 
 
 def _present(rows: list[Record]) -> list[str]:
-    return [r for r in (EAGER, HUGE, COMPILED) if any(r in row["paired"] for row in rows)]
+    return [r for r in (*_ALWAYS, JAX) if any(r in row["paired"] for row in rows)]
 
 
 def _head(what: str, rivals: list[str]) -> list[str]:
-    labels = [f"faster than {RIVALS[rival].label}" for rival in rivals]
-    return [what, "onepass", *labels, "onepass / floor"]
+    return [what, "onepass", *map(_faster, rivals), "onepass / floor"]
+
+
+def _faster(rival: str) -> str:
+    return f"faster than {RIVALS[rival].label}"
 
 
 def _compared(rows: list[Record], rivals: list[str]) -> list[list[str]]:
@@ -200,9 +217,14 @@ def _by_dtype(rows: list[Record]) -> str:
 def _by_size(rows: list[Record]) -> str:
     sizes = sorted({row["size"] for row in rows})
     groups = {size: [row for row in rows if _is(row, "float32", size)] for size in sizes}
+    jax = [JAX] if JAX in _present(rows) else []
     return _markdown(
-        ["float32, elements", *_GROUP_HEAD],
-        [[f"{size:,}", *_group(group)] for size, group in groups.items() if group],
+        ["float32, elements", *_GROUP_HEAD, *map(_faster, jax)],
+        [
+            [f"{size:,}", *_group(group), *(_mean_of(rival, group) for rival in jax)]
+            for size, group in groups.items()
+            if group
+        ],
     )
 
 
@@ -213,7 +235,11 @@ def _group(rows: list[Record]) -> list[str]:
     """Geometric mean and worst against torch, geometric mean against torch with huge pages."""
     eager = [row["paired"][EAGER] for row in rows if EAGER in row["paired"]]
     worst = f"{_times(min(eager))} ({_worst(rows)})" if eager else ""
-    return [_mean(eager), worst, _mean(row["paired"].get(HUGE) for row in rows)]
+    return [_mean(eager), worst, _mean_of(HUGE, rows)]
+
+
+def _mean_of(rival: str, rows: list[Record]) -> str:
+    return _mean(row["paired"].get(rival) for row in rows)
 
 
 def _worst(rows: list[Record]) -> str:
@@ -242,7 +268,7 @@ def _linear(found: Record) -> list[str]:
         f"`{LINEAR}`, with the gradients of input and weight. The floor is the three matrix "
         "products alone, in the chunks of rows that onepass takes."
     )
-    return [_conditions(found["machine"]), what, _markdown(head, lines)]
+    return [_conditions(found["machine"]), _jax(found["seconds"]), what, _markdown(head, lines)]
 
 
 def _linear_cells(rival: str, found: Record) -> list[str]:

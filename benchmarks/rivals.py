@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import jax_rival
 from .samples import RECIPES, Sample
 
 Step = Callable[[], object]
@@ -149,6 +150,7 @@ _ORDINARY = {"THP_MEM_ALLOC_ENABLE": "0"}
 _HUGE = {"THP_MEM_ALLOC_ENABLE": "1"}
 
 OURS, EAGER, HUGE, COMPILED, FLOOR = "onepass", "eager", "eager_huge_pages", "compiled", "floor"
+JAX = "jax"
 CHUNKED, NAIVE, PRODUCTS = "chunked", "naive", "products"  # of linear_cross_entropy alone
 
 RIVALS: dict[str, Rival] = {
@@ -159,8 +161,11 @@ RIVALS: dict[str, Rival] = {
         Rival(HUGE, "torch, huge pages", _eager, _HUGE),
         Rival(COMPILED, "torch.compile", _compiled, _ORDINARY),
         Rival(FLOOR, "floor", _floor, _ORDINARY),
+        Rival(JAX, "JAX", jax_rival.prepare, _ORDINARY | jax_rival.ENVIRONMENT),
         Rival(CHUNKED, "torch, chunked", _chunked, _ORDINARY),
         Rival(NAIVE, "torch, `cross_entropy(linear(...))`", _naive, _ORDINARY),
         Rival(PRODUCTS, "floor", _products, _ORDINARY),
     )
 }
+
+OPTIONAL = (JAX,) if jax_rival.INSTALLED else ()

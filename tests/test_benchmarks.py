@@ -11,9 +11,21 @@ from onepass.rowwise.linear_cross_entropy import cpu
 
 pytest.importorskip("benchmarks", reason="a source distribution has none")
 
-from benchmarks import linear, report, rivals
-from benchmarks.harness import Effort, plan
-from benchmarks.rivals import CHUNKED, COMPILED, EAGER, FLOOR, HUGE, NAIVE, OURS, PRODUCTS, RIVALS
+from benchmarks import harness, jax_rival, linear, machine, report, rivals
+from benchmarks.harness import Effort, Row, plan
+from benchmarks.processes import RivalError, process
+from benchmarks.rivals import (
+    CHUNKED,
+    COMPILED,
+    EAGER,
+    FLOOR,
+    HUGE,
+    JAX,
+    NAIVE,
+    OURS,
+    PRODUCTS,
+    RIVALS,
+)
 from benchmarks.samples import HEADLINE, RECIPES
 
 SMALL = "linear_cross_entropy, small"
@@ -30,6 +42,16 @@ LINEAR = linear.Linear(
     over_floor={OURS: 1.1, EAGER: 1.5, PRODUCTS: 1.0},
     bytes={OURS: 61_000_000, EAGER: 2_400_000_000},
     errors={CHUNKED: "RuntimeError: no"},
+)
+
+
+ROW = Row(
+    loss="mse_loss",
+    dtype="float32",
+    size=HEADLINE,
+    rounds=7,
+    seconds={OURS: 0.005, EAGER: 0.03, JAX: 0.02},
+    paired={OURS: 1.0, EAGER: 6.0, JAX: 4.0},
 )
 
 
@@ -63,7 +85,8 @@ def test_every_loss_has_a_floor_that_leaves_its_sample_alone(name, size):
         assert torch.equal(tensor, copy)
 
 
-def test_the_cases_of_cross_entropy():
+def test_the_cases_of_cross_entropy(monkeypatch):
+    monkeypatch.setattr(harness, "OPTIONAL", ())
     found = {}
     for case in plan(COMPARED, quick=False, compiled=True):
         if case.size == HEADLINE or case.size in RECIPES[case.loss].sizes:
@@ -84,6 +107,40 @@ def test_the_cases_of_cross_entropy():
         ((8, 21, 256, 256), (8, 256, 256)),
     }
     assert found.keys() == onepass.catalogue().keys() - {"cross_entropy", linear.LOSS}
+
+
+def test_jax_takes_part_in_float32_alone(monkeypatch):
+    monkeypatch.setattr(harness, "OPTIONAL", (JAX,))
+    for case in plan(COMPARED, quick=False, compiled=True):
+        assert (JAX in case.rivals) == (case.dtype == "float32")
+
+
+def test_jax_takes_part_where_it_is_installed():
+    entrants = plan(["mse_loss"], quick=True, compiled=False)[0].rivals
+    for names in (entrants, linear.ENTRANTS):
+        assert (JAX in names) == jax_rival.INSTALLED
+    for package in jax_rival.PACKAGES:
+        assert (package in machine.machine()["versions"]) == jax_rival.INSTALLED
+
+
+@pytest.mark.parametrize("value, gradient, wrong", [
+    (1.0, 1.0, None), (1.00001, 0.99999, None),
+    (1.001, 1.0, "value"), (1.0, 0.999, "gradient"), (1.0, float("nan"), "gradient"),
+])  # fmt: skip
+def test_who_computes_something_else_is_no_rival(value, gradient, wrong):
+    sample = RECIPES["gaussian_nll_loss"].sample(1000, torch.float32)
+    theirs = torch.nn.functional.gaussian_nll_loss(*sample.tensors)
+    first, last = torch.autograd.grad(theirs, sample.leaves)
+    found = theirs.detach() * value, [first, last * gradient]
+    if wrong is None:
+        jax_rival.compare("gaussian_nll_loss", sample, *found)
+    else:
+        with pytest.raises(ArithmeticError, match=f"another {wrong} than ours"):
+            jax_rival.compare("gaussian_nll_loss", sample, *found)
+
+
+def test_optax_losses_are_of_the_catalogue():
+    assert jax_rival.OPTAX.keys() <= RECIPES.keys()
 
 
 def test_all_ways_of_linear_cross_entropy_give_the_same_gradients():
@@ -140,6 +197,30 @@ def test_the_table_of_linear_cross_entropy():
     ]
 
 
+@pytest.mark.parametrize("measured", [True, False])
+def test_jax_has_a_column_if_it_was_measured(measured):
+    row = asdict(ROW)
+    if not measured:
+        del row["seconds"][JAX], row["paired"][JAX]
+    text = report.section({
+        "machine": MACHINE, "rows": [row], "import_seconds": 0.05, "first_calls": {},
+        "peaks": [{"loss": "mse_loss", "size": 10, "bytes": {OURS: 1, EAGER: 1}}],
+    })  # fmt: skip
+    assert ("Of optax are `mse_loss`, `huber_loss`" in text) == measured
+    assert ("| faster than torch | faster than JAX |" in text) == measured
+    assert ("| `mse_loss` | 5 ms | 6x | 4x |  |" in text) == measured
+    assert ("| 8,388,608 | 6x | 6x (`mse_loss`) |  | 4x |" in text) == measured
+    assert ("JAX" in text) == measured
+
+
+@pytest.mark.parametrize("optional", [(), (JAX,)])
+def test_the_terminal_has_a_column_for_jax_where_it_is_installed(optional, monkeypatch):
+    monkeypatch.setattr(report, "OPTIONAL", optional)
+    heads = [column.header for column in report.live_table().columns]
+    assert len(report.live_cells(ROW)) == len(heads)
+    assert ("JAX" in heads) == bool(optional) == ("4x" in report.live_cells(ROW))
+
+
 @pytest.mark.parametrize("date, times", [("2026-01-01", 1), ("2026-01-02", 2)])
 def test_conditions_are_said_once_if_they_are_the_same(date, times):
     compared = {
@@ -173,3 +254,19 @@ def test_processes_measure_linear_cross_entropy(monkeypatch):
     assert found.over_floor[PRODUCTS] == 1.0
     assert found.seconds.keys() == {OURS, PRODUCTS}
     assert found.bytes.keys() == {OURS}
+
+
+# in a process of its own: JAX warns of every fork after it
+@pytest.mark.slow
+@pytest.mark.skipif(not jax_rival.INSTALLED, reason="JAX or optax is not installed")
+def test_jax_computes_what_we_compute():
+    errors = {}
+    with process(JAX) as worker:
+        for name in [*COMPARED, SMALL]:
+            for size in (1, 1000):
+                try:
+                    worker.ask("prepare", loss=name, dtype="float32", size=size)
+                    assert worker.ask("turn", warm_up=True) > 0
+                except RivalError as error:
+                    errors[name, size] = str(error)
+    assert not errors
