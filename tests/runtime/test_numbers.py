@@ -10,7 +10,7 @@ import onepass
 from onepass.define import Pointwise
 from onepass.define.sampling import inside, sample
 
-VALUES = (0.3, 0.45, 0.6, 0.9, 1.5, 7.0)
+VALUES = (-0.9, 0.3, 0.45, 0.6, 0.9, 1.5, 7.0)
 NUMBERS = [
     pytest.param(loss, name, id=f"{loss.name}-{name}")
     for loss in onepass.catalogue().values()
@@ -83,7 +83,7 @@ def test_only_the_first_number_is_checked(loss, name, cache, prepared):
     loss(**tensors, **{name: np.float64(legal(loss, name)[0])})
     assert len(checked) == 1
     if name != "eps":  # which keeps a formula from dividing by 0, and need not show
-        assert len(losses) == len(legal(loss, name))
+        assert len(losses) > 1
 
 
 @each_number

@@ -102,6 +102,6 @@ def hand_over(input_at, x_at, gradient_input_at, base, classes, inner, at_once, 
             i = place(base, p, c, classes, inner)
             slope = read(x_at, c * at_once + p)
             if CAPPED:  # what does not count keeps its 0, whatever it holds
-                flat = flattened(logit(input_at, i, cap), cap)
+                flat = flattened(input_at, i, cap)
                 slope = where(slope == real(0.0), slope, slope * flat)
             store(gradient_input_at, i, slope)

@@ -77,7 +77,7 @@ def along(
                 if label >= 0:
                     slope, at = read(own_at, p), first + label
                     if CAPPED:
-                        slope = slope * flattened(logit(input_at, at, cap), cap)
+                        slope = slope * flattened(input_at, at, cap)
                     slopes(
                         input_at, class_weight_at, gradient_input_at, peaks_at, p * pieces, first,
                         first + classes, piece, read(top_at, p), read(common_at, p),
@@ -179,5 +179,5 @@ def slopes(
             if SMOOTHED:
                 slope = slope - pull * class_weight(class_weight_at, i - first)
             if CAPPED:
-                slope = slope * flattened(logit(input_at, i, cap), cap)
+                slope = slope * flattened(input_at, i, cap)
             store(gradient_input_at, i, slope)

@@ -12,9 +12,12 @@ def logit(input_at, index, cap):
     return cap * tanh(x / cap) if CAPPED else x
 
 
-def flattened(capped, cap):
-    """The slope of cap tanh(x / cap), from its value."""
-    return real(1.0) - (capped / cap) * (capped / cap)
+def flattened(input_at, index, cap):
+    """The slope of cap tanh(x / cap): 1 - tanh(u)^2 = 4 e / (1 + e)^2, e = exp(-2 |u|), which does
+    not cancel where tanh is near 1.
+    """
+    e = decay(real(-2.0) * absolute(load(input_at, index) / cap))
+    return real(4.0) * e / ((real(1.0) + e) * (real(1.0) + e))
 
 
 def class_weight(class_weight_at, label):

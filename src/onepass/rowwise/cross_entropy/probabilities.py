@@ -98,7 +98,7 @@ def along_probabilities(
                 if counts(weight_at, row + p):
                     slope = factor * (mass - own_mass * others) / whole
                     if CAPPED:
-                        slope = slope * flattened(logit(input_at, best, cap), cap)
+                        slope = slope * flattened(input_at, best, cap)
                     input_slopes(
                         input_at, target_at, class_weight_at, gradient_input_at, first, end, top,
                         factor * (mass + own_mass) / whole, factor, keep, spread, cap,
@@ -172,7 +172,7 @@ def input_slopes(
         e = load(gradient_input_at, i) if waits() else decay(apart(x, top))
         slope = common * e - factor * mass_of(target_at, class_weight_at, i, first, keep, spread)
         if CAPPED:
-            slope = slope * flattened(x, cap)
+            slope = slope * flattened(input_at, i, cap)
         store(gradient_input_at, i, slope)
 
 
