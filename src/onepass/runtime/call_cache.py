@@ -19,11 +19,11 @@ from torch import Tensor
 
 from onepass.formula.domain import Domain
 from onepass.runtime import dispatch, eager
-from onepass.runtime.call import Prepared
+from onepass.runtime.call import Call, Prepared, RowCall
 from onepass.runtime.circumstances import PLAIN, is_data
 from onepass.runtime.cpu import native
 from onepass.runtime.internals import is_zero_tensor
-from onepass.runtime.runner import Places, Runner
+from onepass.runtime.runner import Places, Runner, memory_of
 
 _MOST = 1024  # kinds kept of each loss
 _STRIDED = torch.strided
@@ -69,13 +69,29 @@ class CallCache:
         places = Places.of(call, tensors, given, self._varying(given))
         gradients = partial(_gradients, self._prepare)
         if places is None:
-            calls.add(given, self._whole, gradients, None)
-            return dispatch.run(call, tensors)
-        runner = Runner(call, places, dispatch.runner(call, tensors), self._whole)
-        recipe = dispatch.recipe(call, tensors, places) if calls.takes_recipes else None
-        calls.add(given, runner, gradients, recipe)
-        loss = calls.find(given)
+            recipe = self._recipe_of_views(calls, call, tensors, given)
+            calls.add(given, self._whole, gradients, recipe)
+            loss = None if recipe is None else calls.find(given)
+        else:
+            recipe = dispatch.recipe(call, tensors, places) if calls.takes_recipes else None
+            runner = Runner(call, places, dispatch.runner(call, tensors), self._whole)
+            calls.add(given, runner, gradients, recipe)
+            loss = calls.find(given)
         return dispatch.run(call, tensors) if loss is None else loss
+
+    def _recipe_of_views(
+        self, calls: _Calls, call: Call | RowCall, tensors: tuple[Tensor, ...], given: Given
+    ) -> Any:
+        """How native.cpp runs a call of views of what was given, such as maps whose classes were
+        moved to the last axis.
+        """
+        own = [thing for thing in given if isinstance(thing, Tensor)]
+        if not calls.takes_recipes or len({*map(memory_of, own)}) != len(own):
+            return None
+        if sum(t.requires_grad for t in own) != sum(t.requires_grad for t in tensors):
+            return None  # labels that ask for a gradient, of which there is none
+        places = Places.of(call, tensors, given, self._varying(given), memory_of)
+        return None if places is None else dispatch.recipe(call, tensors, places)
 
     def _varying(self, given: Given) -> dict[str, int]:
         """Where the numbers are that may be others in a call of the same kind."""

@@ -27,28 +27,35 @@ class Places(NamedTuple):
         tensors: Sequence[Tensor],
         given: Sequence[Any],
         varying: Mapping[str, int],
+        same: Callable[[Tensor], Any] = id,
     ) -> Places | None:
         """Those of a call; None if it has tensors that were made from what was given. `varying`
-        says where the numbers are that may differ.
+        says where the numbers are that may differ, `same` what tensors have in common that are
+        taken for one.
         """
-        at = {id(thing): place for place, thing in enumerate(given) if isinstance(thing, Tensor)}
+        at = {same(thing): place for place, thing in enumerate(given) if isinstance(thing, Tensor)}
         normalizer = len(given) - 1 if given[-1] is not None else None  # the last of all
         options = dict(call.options)
         made = [*tensors, call.weight, *options.values()]
         if normalizer is None:
             made.append(call.denominator if call.counting is None else call.counting)
         needed = [thing for thing in made if isinstance(thing, Tensor)]
-        if not call.shape.numel() or any(id(tensor) not in at for tensor in needed):
+        if not call.shape.numel() or any(same(tensor) not in at for tensor in needed):
             return None
         if call.counting is not None and call.counting is not call.weight:
             return None
         return Places(
-            tensors=tuple(at[id(tensor)] for tensor in tensors),
-            weight=None if call.weight is None else at[id(call.weight)],
+            tensors=tuple(at[same(tensor)] for tensor in tensors),
+            weight=None if call.weight is None else at[same(call.weight)],
             normalizer=normalizer,
-            options={n: at[id(x)] for n, x in options.items() if isinstance(x, Tensor)}
+            options={n: at[same(x)] for n, x in options.items() if isinstance(x, Tensor)}
             | {name: varying[name] for name in options if name in varying},
         )
+
+
+def memory_of(tensor: Tensor) -> tuple[Any, ...]:
+    """What a view of all elements has in common with its tensor."""
+    return tensor.data_ptr(), tensor.dtype, tensor.numel()
 
 
 class Runner:

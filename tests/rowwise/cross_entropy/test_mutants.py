@@ -213,7 +213,7 @@ MUTANTS = {
         labelled("z_loss", FEW),
     ),
     "softcap not differentiated at the label": (
-        "slope = slope * flattened(logit(input_at, at, cap), cap)",
+        "slope = slope * flattened(input_at, at, cap)",
         "slope = slope * real(1.0)",
         labelled("softcap", LAST),
     ),
