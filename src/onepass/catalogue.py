@@ -9,14 +9,19 @@ from typing import Any
 import torch
 
 from onepass.define import Pointwise, Rowwise
-from onepass.errors import ParameterError
+from onepass.errors import FormulaError, ParameterError
 from onepass.runtime import keywords
 
 _catalogue: dict[str, Pointwise | Rowwise] = {}
 
 
 def register(loss: Pointwise | Rowwise, module: type[torch.nn.Module] | None) -> None:
-    """Enter a loss of this library into the catalogue, with its class."""
+    """Enter a loss of this library into the catalogue, with its class.
+
+    Raises FormulaError if another loss has that name.
+    """
+    if _catalogue.get(loss.name, loss) is not loss:
+        raise FormulaError(f"{loss.name}: there is another loss of this name; call it otherwise.")
     loss.module = module
     _catalogue[loss.name] = loss
 

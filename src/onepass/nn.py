@@ -51,7 +51,7 @@ class Loss(torch.nn.Module):
         """Check the options, and give torch's constructor those that it has."""
         reduction = keywords.reduction(type(self).__name__, reduction)
         loss, beyond = self._onepass_loss, beyond or {}
-        known = {n: v for n, v in {**settings, **beyond}.items() if n in loss.option_names}
+        known = {n: v for n, v in {**settings, **beyond}.items() if n in loss.options}
         checked = loss.checked(known)
         settings = {n: v if v is None else checked.get(n, v) for n, v in settings.items()}
         super().__init__(reduction=reduction, **settings)
@@ -929,7 +929,7 @@ class PointwiseLoss(Loss):
                 f"PointwiseLoss: `loss` must be made by @onepass.pointwise, got {loss!r:.60}."
             )
         self.__dict__["_onepass_loss"] = loss  # an instance's own, where the classes share theirs
-        keywords.unknown(loss.name, settings, loss.option_names)
+        keywords.unknown(loss.name, settings, [*loss.options])
         reduction, checked = keywords.reduction(loss.name, reduction), loss.checked(settings)
         torch.nn.Module.__init__(self)
         self.reduction = reduction

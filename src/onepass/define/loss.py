@@ -6,6 +6,7 @@ them by position; as a function it takes tensors by position and everything else
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any
@@ -15,6 +16,7 @@ from torch import Tensor
 from torch.overrides import handle_torch_function
 
 from onepass.define.card import Card
+from onepass.errors import FormulaError, ParameterError
 from onepass.formula.domain import NONNEGATIVE, Domain
 from onepass.runtime import keywords
 from onepass.runtime.call import Prepared
@@ -23,7 +25,7 @@ from onepass.runtime.overrides import has_override
 from onepass.runtime.reduce import Weighting
 
 
-class Loss:
+class Loss(ABC):
     """A loss with its arguments: `tensors`, `optional` ones, and `options` with their defaults."""
 
     name: str
@@ -34,17 +36,27 @@ class Loss:
     shared: tuple[str, ...] = ()  # the tensors that belong to all rows
     module: type[torch.nn.Module] | None = None  # its class, once it has one
 
+    @abstractmethod
     def _prepared(self, *given: Any) -> Prepared:
         """The checked call of all arguments."""
-        raise NotImplementedError
 
     def _take(self, names: tuple[str, ...], numbers: Mapping[str, Domain]) -> None:
         """Take arguments of these names, and then those of every loss; `numbers` may be different
         at each step.
+
+        Raises FormulaError for a default that is not legal.
         """
+        try:
+            self.checked(self.options)
+        except ParameterError as error:
+            raise FormulaError(f"{error} That is its default.") from error
         self._defaults = dict.fromkeys(names) | {**self.options} | Weighting()._asdict()
         numbers = {**numbers, "normalizer": NONNEGATIVE}
         self._calls = CallCache(self._prepared, [*self._defaults], numbers)
+
+    @abstractmethod
+    def checked(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """Some of its options, validated, as Python has them."""
 
     def run(self, *given: Any) -> Tensor:
         """The loss of all arguments, in order."""
@@ -75,11 +87,6 @@ class Loss:
             if name in named:
                 raise TypeError(f"{self.name}() got two values for `{name}`")
         return [*given.values()]
-
-    @property
-    def option_names(self) -> tuple[str, ...]:
-        """What a caller may set beside tensors."""
-        return tuple(self.options)
 
     def plot(self, **options: Any) -> Any:
         """Value and gradient as a matplotlib Figure: see onepass.guide.plot.plot."""

@@ -5,6 +5,7 @@ checks.py          shapes, dtypes, devices and values, or errors that say what t
 keywords.py        reductions, numbers and flags that a caller gives
 reduce.py          who divides by what
 call_cache.py      runners of calls that were checked before
+runner.py          what runs the calls of one kind, from a loss's arguments
 dispatch.py        which engine runs a call, or whether the definition does
 engines.py         what an engine must be able to do, and which there are
 autograd.py        an engine's value and gradients as nodes of torch's graph

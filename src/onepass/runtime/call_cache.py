@@ -28,7 +28,7 @@ from onepass.runtime.runner import Places, Runner, memory_of
 _MOST = 1024  # kinds kept of each loss
 _STRIDED = torch.strided
 _is_compiling = torch.compiler.is_compiling  # which every call asks
-_WORDS = frozenset((bool, int, float, str, type(None), tuple))  # a tuple is one of names
+_WORDS = frozenset((bool, int, float, str, type(None)))
 _NUMBER = object()  # in a kind, where a number stands that any other may replace
 
 Given = tuple[Any, ...]  # all arguments of a loss, in its own order
@@ -158,16 +158,24 @@ class _ByPython:
                 kind += thing.shape, thing.stride(), thing.dtype, thing.is_cpu, thing.requires_grad
             elif place in self._numbers and _is_any(thing, self._numbers[place]):
                 kind.append(_NUMBER)
-            elif type_ in _WORDS:
+            elif _is_word(thing):
                 kind += type_, thing
             else:
                 return None
         return tuple(kind)
 
 
+def _is_word(thing: Any) -> bool:
+    """Whether it is a number, a string, a flag or None, or a tuple of these: equal ones are alike."""
+    if isinstance(thing, tuple):
+        return all(map(_is_word, thing))
+    return type(thing) in _WORDS or isinstance(thing, float)  # numpy's float64 is one
+
+
 def _is_any(thing: Any, domain: Domain) -> bool:
-    """Whether it is a number that any other of the domain may replace. 0 and infinity are none:
-    terms and bounds that are multiplied by them are left out.
+    """Whether this is a finite number of the domain other than 0. Calls that differ in such a
+    number alone are of one kind; 0 and infinity are kinds of their own, for which kernels have
+    flags.
     """
     if not isinstance(thing, float) and type(thing) is not int:
         return False
@@ -181,12 +189,11 @@ def _can_be_kept(given: Given) -> bool:
     """Whether nothing but tensors, numbers and words was given, and no tensor twice: it would not
     be known which argument it is in the call.
     """
-    tensors = [id(thing) for thing in given if type(thing) in PLAIN]
-    others = (thing for thing in given if type(thing) not in PLAIN)
+    tensors = [thing for thing in given if type(thing) in PLAIN]
     return (
-        len(tensors) == len({*tensors})
-        and all(is_data(thing) for thing in given if type(thing) in PLAIN)
-        and all(type(thing) in _WORDS or isinstance(thing, float) for thing in others)
+        len(tensors) == len({*map(id, tensors)})
+        and all(map(is_data, tensors))
+        and all(map(_is_word, (thing for thing in given if type(thing) not in PLAIN)))
     )
 
 

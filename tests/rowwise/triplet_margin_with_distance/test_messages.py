@@ -31,3 +31,11 @@ def test_an_error_of_the_function_is_its_own():
         with pytest.raises(ZeroDivisionError, match=r"^mine$") as caught:
             F.triplet_margin_with_distance_loss(*triplets((6, 4)), distance_function=broken)
         assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("given", [(1, 2, 3), ("norm", 1e-6, 2.0), 5, "cosine"], ids=repr)
+def test_what_is_no_function_is_refused(given):
+    with pytest.raises(onepass.ParameterError, match="`distance_function` must be a function of"):
+        F.triplet_margin_with_distance_loss(*triplets((6, 4)), distance_function=given)
+    with pytest.raises(onepass.ParameterError, match="`distance_function` must be a function of"):
+        onepass.nn.TripletMarginWithDistanceLoss(distance_function=given)

@@ -49,13 +49,12 @@ def _resolved(
     if distance is None:
         distance = _EUCLIDEAN
     elif callable(distance):
-        known = recognised(distance, (anchor, positive, negative))
-        distance = distance if known is None else tuple(known)
+        distance = recognised(distance, (anchor, positive, negative)) or distance
     return anchor, positive, negative, distance, *rest
 
 
 def _distance(loss: str, name: str, given: Any) -> Any:
-    if given is not None and not callable(given) and not isinstance(given, tuple):
+    if given is not None and not callable(given) and type(given) is not Known:
         raise ParameterError(
             f"{loss}: `{name}` must be a function of two tensors, or None for the Euclidean "
             f"distance; got {type(given).__name__}: {given!r:.60}."
@@ -65,7 +64,7 @@ def _distance(loss: str, name: str, given: Any) -> Any:
 
 of_norms = Variant(_NAME, TENSORS, reference.of_vectors, norms.plan)
 of_cosines = Variant(_NAME, TENSORS, reference.of_cosines, cosines.plan)
-_EUCLIDEAN = tuple(Known(NORM, eps=1e-6))
+_EUCLIDEAN = Known(NORM, eps=1e-6)
 
 
 @rowwise(
@@ -83,7 +82,7 @@ def triplet_margin_with_distance_loss(
     anchor: Tensor,
     positive: Tensor,
     negative: Tensor,
-    distance_function: Distance | None = None,
+    distance_function: Distance | Known | None = None,
     margin: float = 1.0,
     swap: bool = False,
 ) -> Laid:
@@ -92,7 +91,7 @@ def triplet_margin_with_distance_loss(
     Balntas, Riba, Ponsa and Mikolajczyk (2016), doi:10.5244/C.30.119.
     """
     tensors = anchor, positive, negative
-    if not isinstance(distance_function, tuple):
+    if not isinstance(distance_function, Known):
         return _of_own(tensors, distance_function, margin, swap)
     stage, eps, p = distance_function
     laid, dtype = vectors.alike(_NAME, TENSORS, tensors)
