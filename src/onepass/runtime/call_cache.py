@@ -166,7 +166,7 @@ class _ByPython:
 
 
 def _is_word(thing: Any) -> bool:
-    """Whether it is a number, a string, a flag or None, or a tuple of these: equal ones are alike."""
+    """Whether it is a number, a string, a flag or None, or a tuple of these."""
     if isinstance(thing, tuple):
         return all(map(_is_word, thing))
     return type(thing) in _WORDS or isinstance(thing, float)  # numpy's float64 is one

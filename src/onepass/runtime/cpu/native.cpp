@@ -133,16 +133,6 @@ bool is_any(PyObject* given, const Range& range) {
       (high_is_out ? value < high : value <= high);
 }
 
-// Whether two arguments at this place make calls of one kind.
-bool are_alike(PyObject* a, PyObject* b, size_t place, const std::vector<Range>& ranges) {
-  for (const Range& range : ranges) {
-    if (std::get<0>(range) == place && is_any(a, range)) {
-      return is_any(b, range);
-    }
-  }
-  return are_same(a, b);
-}
-
 // recipes.Recipe
 struct Recipe {
   using Pairs = std::vector<std::pair<size_t, size_t>>;  // places in the frame, and in the arguments
@@ -214,12 +204,26 @@ struct Given {
 };
 
 struct Call : torch::CustomClassHolder {
-  Call(const Given& given, py::tuple arguments, py::object runner, py::object gradients)
+  Call(const Given& given, py::tuple all, const std::vector<Range>& ranges, py::object runner,
+       py::object gradients)
       : kinds(given.tensors.begin(), given.tensors.end()),
         places(given.places.begin(), given.places.end()),
-        arguments(std::move(arguments)),
+        arguments(std::move(all)),
         runner(std::move(runner)),
         gradients(std::move(gradients)) {
+    for (const Range& range : ranges) {
+      if (is_any(PyTuple_GET_ITEM(arguments.ptr(), std::get<0>(range)), range)) {
+        numbers.push_back(range);
+      }
+    }
+    for (size_t k = 0; k < arguments.size(); ++k) {
+      const bool is_number = std::any_of(numbers.begin(), numbers.end(), [k](auto& range) {
+        return std::get<0>(range) == k;
+      });
+      if (!is_number && std::find(places.begin(), places.end(), k) == places.end()) {
+        words.push_back(k);
+      }
+    }
     needs_grad = std::any_of(kinds.begin(), kinds.end(), [](auto& kind) { return kind.needs_grad; });
   }
 
@@ -236,8 +240,8 @@ struct Call : torch::CustomClassHolder {
     }
   }
 
-  bool is_like(const Given& given, const py::tuple& all, const std::vector<Range>& ranges) const {
-    if (given.places.size() != places.size() ||
+  bool is_like(const Given& given, const py::tuple& all) const {
+    if (all.size() != arguments.size() || given.places.size() != places.size() ||
         !std::equal(places.begin(), places.end(), given.places.begin())) {
       return false;
     }
@@ -246,10 +250,13 @@ struct Call : torch::CustomClassHolder {
         return false;
       }
     }
-    for (size_t k = 0; k < all.size(); ++k) {
-      PyObject* thing = PyTuple_GET_ITEM(all.ptr(), k);
-      const bool is_tensor = std::find(places.begin(), places.end(), k) != places.end();
-      if (!is_tensor && !are_alike(PyTuple_GET_ITEM(arguments.ptr(), k), thing, k, ranges)) {
+    for (const Range& range : numbers) {
+      if (!is_any(PyTuple_GET_ITEM(all.ptr(), std::get<0>(range)), range)) {
+        return false;
+      }
+    }
+    for (const size_t k : words) {
+      if (!are_same(PyTuple_GET_ITEM(arguments.ptr(), k), PyTuple_GET_ITEM(all.ptr(), k))) {
         return false;
       }
     }
@@ -258,6 +265,8 @@ struct Call : torch::CustomClassHolder {
 
   std::vector<Kind> kinds;  // of its tensors
   std::vector<size_t> places;
+  std::vector<Range> numbers;  // those that may be others in a call of this kind
+  std::vector<size_t> words;  // the places of all that must be the same
   py::tuple arguments;  // with None for tensors
   py::object runner, gradients;  // the call and its gradients by Python
   std::optional<Recipe> recipe;
@@ -377,7 +386,7 @@ class OnePass final : public torch::autograd::Node {
     const size_t count = call_->arguments.size();
     py::tuple given(count), needs_grad(count);
     for (size_t k = 0; k < count; ++k) {
-      given[k] = std::isnan(numbers_[k]) ? py::object(call_->arguments[k]) : py::cast(numbers_[k]);
+      given[k] = numbers_.empty() || std::isnan(numbers_[k]) ? py::object(call_->arguments[k]) : py::cast(numbers_[k]);
       needs_grad[k] = py::bool_(false);
     }
     for (size_t k = 0; k < tensors.size(); ++k) {
@@ -396,7 +405,7 @@ class OnePass final : public torch::autograd::Node {
   c10::intrusive_ptr<Call> call_;
   std::vector<SavedVariable> tensors_;
   variable_list gradients_;
-  std::vector<double> numbers_;  // of this call, nan for arguments that are none
+  std::vector<double> numbers_;  // of this call, nan for arguments that are none, or empty
 };
 
 // The calls of one loss.
@@ -410,7 +419,7 @@ class Calls {
     if (given) {
       const auto [first, last] = known_.equal_range(hash_of(given->tensors));
       for (auto it = first; it != last; ++it) {
-        if (it->second->is_like(*given, all, ranges_)) {
+        if (it->second->is_like(*given, all)) {
           return evaluated(it->second, *given, all);
         }
       }
@@ -434,7 +443,7 @@ class Calls {
       arguments[place] = py::none();
     }
     auto call = c10::make_intrusive<Call>(
-        *given, std::move(arguments), std::move(runner), std::move(gradients));
+        *given, std::move(arguments), ranges_, std::move(runner), std::move(gradients));
     if (!recipe.is_none()) {
       call->recipe.emplace(recipe);
       const size_t needed = std::count_if(call->kinds.begin(), call->kinds.end(), [](auto& kind) {
@@ -479,13 +488,15 @@ class Calls {
     return given;
   }
 
-  // Those numbers that may differ from call to call, nan for all other arguments.
-  std::vector<double> numbers_of(const py::tuple& all) const {
+  // The numbers of this call that may be others in the next, nan for all other arguments.
+  static std::vector<double> numbers_of(const Call& call, const py::tuple& all) {
+    if (call.numbers.empty()) {
+      return {};
+    }
     std::vector<double> numbers(all.size(), NAN);
-    for (const Range& range : ranges_) {
+    for (const Range& range : call.numbers) {
       const size_t place = std::get<0>(range);
-      PyObject* thing = PyTuple_GET_ITEM(all.ptr(), place);
-      numbers[place] = is_any(thing, range) ? number_of(thing) : NAN;
+      numbers[place] = number_of(PyTuple_GET_ITEM(all.ptr(), place));
     }
     return numbers;
   }
@@ -508,7 +519,7 @@ class Calls {
     Tensor loss = number(total / divisor, call->recipe->dtype);
     if (call->needs_grad) {
       set_history(loss, c10::make_intrusive<OnePass>(
-          call, given.tensors, std::move(gradients), numbers_of(all)));
+          call, given.tensors, std::move(gradients), numbers_of(*call, all)));
     }
     return py::reinterpret_steal<py::object>(THPVariable_Wrap(std::move(loss)));
   }
