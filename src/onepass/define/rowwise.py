@@ -143,11 +143,9 @@ class Rowwise(Loss):
         declared: Mapping[str, Roles | Domain | Check],
         card: Card,
         variants: Sequence[Variant],
-        resolve: Callable[..., Sequence[Any]] | None = None,
     ) -> None:
         self.lay_out, self.card, self.variants = lay_out, card, tuple(variants)
         self.name: str = lay_out.__name__
-        self._resolve = resolve
         self._declared = dict(declared)
         self._read_signature(lay_out)
         self.shared = self.variants[0].shared
@@ -206,10 +204,6 @@ class Rowwise(Loss):
             return None
         return keywords.parameter(self.name, name, given, declared)
 
-    def run(self, *given: Any) -> Tensor:
-        """The loss of all arguments, in order."""
-        return super().run(*(given if self._resolve is None else self._resolve(*given)))
-
     def _prepared(self, *given: Any) -> Prepared:
         """The checked call of all arguments."""
         last = len(given) - len(Weighting._fields)
@@ -239,7 +233,7 @@ def rowwise(
     *,
     card: Card,
     variants: Sequence[Variant],
-    resolve: Callable[..., Sequence[Any]] | None = None,
+    kind: type[Rowwise] = Rowwise,
     **declared: Roles | Domain | Check,
 ) -> Callable[[Callable[..., Laid]], Rowwise]:
     """Make a row-wise loss of a function that checks its arguments and lays them out.
@@ -247,9 +241,9 @@ def rowwise(
     Each argument of the function is declared: a tensor by its role, or by several of which it has
     one; a number by its domain; any other option by its check. Without a default it is a tensor
     that must be given, with None an optional one, or a number that may be left out. The function
-    gets checked options and says which of the `variants` takes the tensors, rows last. `resolve`
-    may replace arguments before a call like them is looked up.
+    gets checked options and says which of the `variants` takes the tensors, rows last. `kind` may
+    be a subclass, whose `run` replaces arguments before a call like them is looked up.
 
     Raises FormulaError if an argument is not declared, or something else is.
     """
-    return lambda function: Rowwise(function, declared, card, variants, resolve)
+    return lambda function: kind(function, declared, card, variants)

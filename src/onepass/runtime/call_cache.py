@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -132,6 +132,7 @@ class _ByPython:
     def __init__(self, numbers: Mapping[int, Domain]) -> None:
         self._numbers = numbers
         self._known: dict[Any, Callable[[Given], Tensor]] = {}
+        self._sorts: dict[tuple[type, ...], _Sorts] = {}
 
     def find(self, given: Given) -> Tensor | None:
         runner = self._known.get(self._kind(given)) if dispatch.is_ordinary() else None
@@ -149,20 +150,44 @@ class _ByPython:
 
     def _kind(self, given: Given) -> Given | None:
         """What decides the checks of a call; None where more than that does."""
-        kind: list[Any] = []
-        for place, thing in enumerate(given):
-            type_ = type(thing)  # True is 1, but not everywhere allowed where 1 is
-            if type_ in PLAIN:
-                if thing.layout is not _STRIDED or thing.is_neg() or is_zero_tensor(thing):
-                    return None
-                kind += thing.shape, thing.stride(), thing.dtype, thing.is_cpu, thing.requires_grad
-            elif place in self._numbers and _is_any(thing, self._numbers[place]):
-                kind.append(_NUMBER)
-            elif _is_word(thing):
-                kind += type_, thing
-            else:
+        types = tuple(map(type, given))
+        sorts = self._sorts.get(types)
+        if sorts is None:
+            sorts = self._sorts[types] = _sorted(types, self._numbers)
+        things: list[Any] = [*given]
+        kind: list[Any] = [sorts.types]
+        for place, domain in sorts.numbers:
+            if things[place] and _is_any(things[place], domain):
+                things[place] = _NUMBER
+        for place in sorts.tensors:
+            thing, things[place] = things[place], None
+            if thing.layout is not _STRIDED or thing.is_neg() or is_zero_tensor(thing):
                 return None
-        return tuple(kind)
+            kind += thing.shape, thing.stride(), thing.dtype, thing.is_cpu, thing.requires_grad
+        if sorts.others and not all(_is_word(things[place]) for place in sorts.others):
+            return None
+        return (*kind, *things)
+
+
+class _Sorts(NamedTuple):
+    """Where tensors, numbers and other things than words stand among arguments."""
+
+    types: tuple[type, ...]  # True is 1, but not everywhere allowed where 1 is
+    tensors: tuple[int, ...]
+    numbers: tuple[tuple[int, Domain], ...]
+    others: tuple[int, ...]
+
+
+def _sorted(types: tuple[type, ...], numbers: Mapping[int, Domain]) -> _Sorts:
+    """The sorts of arguments of these types."""
+    found = {k: d for k, d in numbers.items() if types[k] is int or issubclass(types[k], float)}
+    known = (*PLAIN, *_WORDS)
+    return _Sorts(
+        types=tuple(float if place in found else each for place, each in enumerate(types)),
+        tensors=tuple(place for place, each in enumerate(types) if each in PLAIN),
+        numbers=tuple(found.items()),
+        others=tuple(k for k, each in enumerate(types) if k not in found and each not in known),
+    )
 
 
 def _is_word(thing: Any) -> bool:

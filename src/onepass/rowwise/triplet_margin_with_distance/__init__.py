@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from torch import Tensor
 
-from onepass.define import POSITIVE, VECTOR, Card, Laid, Variant, rowwise
+from onepass.define import POSITIVE, VECTOR, Card, Laid, Rowwise, Variant, rowwise
 from onepass.errors import DtypeError, ParameterError, ShapeError
 from onepass.rowwise import vectors
 from onepass.rowwise.triplet_margin import TENSORS
@@ -42,15 +42,15 @@ _CARD = Card(
 )
 
 
-def _resolved(
-    anchor: Any, positive: Any, negative: Any, distance: Any, *rest: Any
-) -> Sequence[Any]:
-    """The arguments; in the place of a distance function the distance that a kernel knows."""
-    if distance is None:
-        distance = _EUCLIDEAN
-    elif callable(distance):
-        distance = recognised(distance, (anchor, positive, negative)) or distance
-    return anchor, positive, negative, distance, *rest
+class _UnderADistance(Rowwise):
+    def run(self, *given: Any) -> Tensor:
+        """The loss; a function is replaced by the distance that it is, if a kernel knows that."""
+        anchor, positive, negative, distance, *rest = given
+        if distance is None:
+            distance = _EUCLIDEAN
+        elif callable(distance):
+            distance = recognised(distance, (anchor, positive, negative)) or distance
+        return super().run(anchor, positive, negative, distance, *rest)
 
 
 def _distance(loss: str, name: str, given: Any) -> Any:
@@ -76,7 +76,7 @@ _EUCLIDEAN = Known(NORM, eps=1e-6)
     swap=keywords.flag,
     card=_CARD,
     variants=(of_norms, of_cosines),
-    resolve=_resolved,
+    kind=_UnderADistance,
 )
 def triplet_margin_with_distance_loss(
     anchor: Tensor,

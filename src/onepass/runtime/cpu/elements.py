@@ -75,9 +75,9 @@ def layout(call: Call, tensors: Sequence[Tensor], needs_grad: Sequence[bool]) ->
         return None
     operands, weight, _ = _in_one_order(call, tensors)
     kernel = _kernel(call, operands, weight, _asked(call, tensors, needs_grad), each=False)
-    places = itertools.count(len(tensors) + (weight is not None))
+    places, count = itertools.count(len(tensors) + (weight is not None)), call.shape.numel()
     return Layout(
-        launch=_launch(kernel, call),
+        launch=kernels.Launch(kernel, (count,), _blocks(count)),
         tensors=tuple(operands),
         options={},
         weight=weight,
@@ -217,12 +217,8 @@ def _run(
     kernel: kernels.Loaded, call: Call, memory: Sequence[Tensor | None], scale: float
 ) -> float:
     addresses = [tensor.data_ptr() for tensor in memory if tensor is not None]
-    return _launch(kernel, call)(addresses, (*call.parameters.values(), scale))
-
-
-def _launch(kernel: kernels.Loaded, call: Call) -> kernels.Launch:
     count = call.shape.numel()
-    return kernels.Launch(kernel, (count,), _blocks(count))
+    return kernel(addresses, (*call.parameters.values(), scale), (count,), _blocks(count))
 
 
 def _blocks(count: int) -> int:

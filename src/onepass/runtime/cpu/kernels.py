@@ -49,6 +49,19 @@ class Loaded:
         self.first_number, self.numbers = pointers, numbers  # the last of them is the scale
         self._frame = Struct(f"{pointers}q{numbers}d{integers + 1}q").pack
 
+    def __call__(
+        self,
+        addresses: Iterable[int],
+        numbers: Iterable[float],
+        integers: Iterable[int],
+        blocks: int,
+    ) -> float:
+        """Run all blocks, once; the sum of the partial sums, if the kernel has any."""
+        partials = array("d", (0.0,)) * blocks
+        frame = self.frame((*addresses, partials.buffer_info()[0]), numbers, integers)
+        threads.together(self.entry, frame.buffer_info()[0], blocks)
+        return sum(partials)
+
     def frame(
         self, addresses: Iterable[int], numbers: Iterable[float], integers: Iterable[int]
     ) -> array[int]:
